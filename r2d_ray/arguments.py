@@ -67,6 +67,14 @@ def study_parser(command: str, description: str) -> Parser:
     data.add_argument("--data", help="where a named set lies (default: $R2D_DATA/<dataset>)")
     data.add_argument("--columns", help="question=q,rationale.human=why,choices=options")
     data.add_argument("--limit", type=int, help="most rows of each split")
+    data.add_argument(
+        "--sample-rows",
+        nargs=3,
+        type=int,
+        metavar=("TRAIN", "VALIDATION", "TEST"),
+        help="rows of an embedded sample (default: 1400 300 300)",
+    )
+    data.add_argument("--rationale-rows", type=int, help="most training rows with rationales")
     data.add_argument("--rationale-source", help="which rationale stage 2 trains on")
     data.add_argument("--stage1-rationale-source", help="which rationale stage 1 trains on")
     model = parser.add_argument_group("model and training")

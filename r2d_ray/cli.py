@@ -228,7 +228,7 @@ def settings_from(args: argparse.Namespace, gpus: float, kind: type[S]) -> S:
     names = (
         *("dataset", "method", "space", "max_concurrent_trials", "scheduler", "sampler"),
         *("storage_path", "name", "resume", "extend", "warm_start", "data", "columns"),
-        *("limit", "seed", "num_samples"),
+        *("limit", "sample_rows", "rationale_rows", "seed", "num_samples"),
     )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if hasattr(args, "methods"):

@@ -60,6 +60,8 @@ def read_data(settings: StudySettings) -> Splits:
         profile=settings.profile,
         columns=parse_columns(settings.columns) if settings.columns else {},
         limit=settings.limit,
+        sample_rows=settings.sample_rows,
+        rationale_rows=settings.rationale_rows,
         seed=settings.seed,
     )
     return load_splits(request)

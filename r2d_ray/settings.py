@@ -35,6 +35,8 @@ class StudySettings(BaseModel):
     data: str | None = None
     columns: str | None = None
     limit: Annotated[int, Field(ge=8)] | None = None
+    sample_rows: tuple[int, int, int] | None = None
+    rationale_rows: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42
     overrides: dict[str, Any] = Field(default_factory=dict)
 

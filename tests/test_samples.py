@@ -176,22 +176,6 @@ def test_label_shares():
     assert min(Counter(triage).values()) >= 0.08 * len(triage)
 
 
-def test_rationales_can_be_kept_on_some_training_rows_only():
-    splits = build_sample("triage", 200, rationale_rows=30)
-    whole = build_sample("triage", 200)
-    kept = [row for row in splits.train if row.rationales]
-    assert len(kept) == 30
-    assert set(map(content_key, kept)) <= set(map(content_key, whole.train))
-    assert [(row.id, row.label) for row in splits.train] == [
-        (row.id, row.label) for row in whole.train
-    ]
-    assert (splits.validation, splits.test) == (whole.validation, whole.test)
-
-
-def content_key(row: Example) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-    return row.id, row.context, tuple(sorted(row.rationales.items()))
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -199,7 +183,6 @@ def content_key(row: Example) -> tuple[str, str, tuple[tuple[str, str], ...]]:
         ({"name": "bioasq", "rows": 19}, "rows 19 .allowed: 20 to 5000"),
         ({"name": "bioasq", "rows": 5001}, "rows 5001 .allowed: 20 to 5000"),
         ({"name": "triage", "sizes": (100, 0, 10)}, "sizes 100, 0, 10 .allowed: at least 14"),
-        ({"name": "triage", "rows": 100, "rationale_rows": 71}, "rationale_rows 71 .*1 to 70"),
     ],
 )
 def test_bad_arguments_are_refused_with_what_is_allowed(arguments, message):

@@ -118,12 +118,12 @@ def test_paths_that_do_not_exist_are_refused_by_flag(monkeypatch, table):
 def test_a_sample_is_loaded_without_the_network_and_does_not_depend_on_the_seed(
     dataset, no_network
 ):
-    splits = load_splits(DataRequest(dataset, rows=200, seed=1))
+    splits = load_splits(DataRequest(dataset, sample_rows=(140, 30, 30), seed=1))
     assert splits.name == f"{dataset}-sample"
     assert splits.provenance.kind == "sample"
     assert splits.dropped == {}
     assert sum(len(rows) for _, rows in splits.items()) == 200
-    again = load_splits(DataRequest(dataset, rows=200, seed=2))
+    again = load_splits(DataRequest(dataset, sample_rows=(140, 30, 30), seed=2))
     assert content_hash(again) == content_hash(splits)
 
 
@@ -191,6 +191,25 @@ def test_a_limit_holds_for_every_split_and_keeps_the_label_set(table):
 def test_a_limit_below_the_labels_is_refused(table, limit, message):
     with pytest.raises(UserError, match=message):
         load_splits(DataRequest(str(table), limit=limit))
+
+
+def test_rationales_are_kept_on_as_many_training_rows_as_asked():
+    sizes = (140, 30, 30)
+    whole = load_splits(DataRequest("triage", sample_rows=sizes))
+    few = load_splits(DataRequest("triage", sample_rows=sizes, rationale_rows=30))
+    kept = [row for row in few.train if row.rationales]
+    assert len(kept) == 30
+    assert set(row.id for row in kept) < set(row.id for row in whole.train)
+    assert [(row.id, row.label) for row in few.train] == [(r.id, r.label) for r in whole.train]
+    assert (few.validation, few.test) == (whole.validation, whole.test)
+    assert few.provenance.notes[-1] == "training rows that keep their rationales: at most 30"
+
+
+def test_sizes_of_a_sample_are_refused_elsewhere(table):
+    with pytest.raises(UserError, match=r"^--sample-rows: my-notes is no embedded sample"):
+        load_splits(DataRequest(str(table), sample_rows=(140, 30, 30)))
+    with pytest.raises(UserError, match="--rationale-rows 0: expected at least 1"):
+        load_splits(DataRequest("triage", rationale_rows=0))
 
 
 def test_columns_belong_to_tables(tmp_path):

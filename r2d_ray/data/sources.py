@@ -20,7 +20,14 @@ from r2d_ray.data.files import TABLE_READERS
 from r2d_ray.data.medmcqa import medmcqa_parts
 from r2d_ray.data.named import NAMED_SETS, NOT_STATED, NamedSet
 from r2d_ray.data.readers import pubmedqa_of_hub, read_bioasq, read_pubmedqa
-from r2d_ray.data.splits import SourceRows, fixed_labels, limit_rows, remove_leaks, split_rows
+from r2d_ray.data.splits import (
+    SourceRows,
+    fixed_labels,
+    limit_rationales,
+    limit_rows,
+    remove_leaks,
+    split_rows,
+)
 from r2d_ray.data.tables import hub_parts, read_parts
 from r2d_ray.errors import UserError, unknown
 
@@ -40,7 +47,8 @@ class DataRequest:
         columns: Target to source column (`parse_columns`).
         limit: Most rows of each split, at least 1; None takes all.
         seed: Seed of the hash that draws splits and the limit's rows.
-        rows: Rows of an embedded sample.
+        sample_rows: Rows of an embedded sample's train, validation and test; None = its default.
+        rationale_rows: Most training rows that keep their rationales; None takes all.
     """
 
     dataset: str
@@ -49,7 +57,8 @@ class DataRequest:
     columns: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = None
     seed: int = 0
-    rows: int = 2000
+    sample_rows: tuple[int, int, int] | None = None
+    rationale_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +141,11 @@ def load_splits(request: DataRequest) -> Splits:
     """
     if request.limit is not None and request.limit < 1:
         raise UserError(f"--limit {request.limit}: expected at least 1")
+    if request.rationale_rows is not None and request.rationale_rows < 1:
+        raise UserError(f"--rationale-rows {request.rationale_rows}: expected at least 1")
     location = locate(request)
+    if request.sample_rows is not None and location.kind != "sample":
+        raise UserError(f"--sample-rows: {location.name} is no embedded sample (allowed: --limit)")
     splits = _sample(request, location) if location.kind == "sample" else _read(request, location)
     train, validation, test, dropped = remove_leaks(splits.train, splits.validation, splits.test)
     labels = splits.labels or fixed_labels((*train, *validation, *test), splits.name)
@@ -142,8 +155,14 @@ def load_splits(request: DataRequest) -> Splits:
         train, validation, test = (
             limit_rows(rows, request.limit, request.seed) for rows in (train, validation, test)
         )
+    provenance = splits.provenance
+    if request.rationale_rows is not None:
+        train = limit_rationales(train, request.rationale_rows, request.seed)
+        note = f"training rows that keep their rationales: at most {request.rationale_rows}"
+        provenance = replace(provenance, notes=(*provenance.notes, note))
     splits = replace(
         splits,
+        provenance=provenance,
         train=train,
         validation=validation,
         test=test,
@@ -160,7 +179,7 @@ def _sample(request: DataRequest, location: Location) -> Splits:
     if request.columns:
         raise UserError(f"--columns: {location.name} has its own columns")
     # The sample is one data set, whatever the run's seed: results of several seeds compare.
-    return build_sample(location.address, rows=request.rows, seed=0)
+    return build_sample(location.address, seed=0, sizes=request.sample_rows)
 
 
 def _read(request: DataRequest, location: Location) -> Splits:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -188,6 +188,12 @@ def limit_rows(rows: Rows, limit: int, seed: int) -> Rows:
     }
     chosen = set(sorted(places, key=places.__getitem__)[:limit])
     return tuple(row for row in rows if row.id in chosen)
+
+
+def limit_rationales(rows: Rows, limit: int, seed: int) -> Rows:
+    """Return the rows with the rationales of all but `limit` taken away, chosen as `limit_rows`."""
+    kept = {row.id for row in limit_rows(tuple(r for r in rows if r.rationales), limit, seed)}
+    return tuple(row if row.id in kept else replace(row, rationales={}) for row in rows)
 
 
 def fixed_labels(rows: Sequence[Example], name: str) -> tuple[str, ...]:

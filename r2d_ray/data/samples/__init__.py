@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from r2d_ray.data.examples import Example, Provenance, Splits
 from r2d_ray.data.samples import bioasq, pubmedqa, triage
-from r2d_ray.data.samples.dealing import AMBIGUOUS, Sizes, keyed, sizes_of
+from r2d_ray.data.samples.dealing import AMBIGUOUS, Sizes, sizes_of
 from r2d_ray.errors import UserError, unknown
 
 _SOURCES = {"bioasq": bioasq, "pubmedqa": pubmedqa, "triage": triage}
@@ -24,7 +23,6 @@ def build_sample(
     seed: int = 0,
     *,
     sizes: tuple[int, int, int] | None = None,
-    rationale_rows: int | None = None,
 ) -> Splits:
     """Return an embedded sample, called `<name>-sample`; equal arguments give equal rows anywhere.
 
@@ -33,7 +31,6 @@ def build_sample(
         rows: Rows of all splits together, 70 / 15 / 15; `MIN_ROWS` to `MAX_ROWS`.
         seed: Chooses facts, phrases and order.
         sizes: Rows of train, validation and test, in place of `rows`.
-        rationale_rows: Training rows that keep their rationales, chosen at random; None = all.
 
     Raises:
         UserError: for an unknown name or a size out of range.
@@ -41,9 +38,9 @@ def build_sample(
     if name not in _SOURCES:
         raise unknown("sample", name, SAMPLES)
     chosen = Sizes(*sizes) if sizes is not None else sizes_of(rows)
-    _check_sizes(name, chosen, rationale_rows)
+    _check_sizes(name, chosen)
     source = _SOURCES[name]
-    splits = Splits(
+    return Splits(
         name=f"{name}-sample",
         labels=source.LABELS,
         provenance=Provenance(
@@ -57,9 +54,6 @@ def build_sample(
         ),
         **source.build(chosen, seed),
     )
-    if rationale_rows is None:
-        return splits
-    return replace(splits, train=_with_rationales_on(splits.train, rationale_rows, name, seed))
 
 
 def ceiling_accuracy(rows: Sequence[Example]) -> float:
@@ -72,7 +66,7 @@ def ceiling_accuracy(rows: Sequence[Example]) -> float:
     return 1 - ambiguous / (2 * len(rows))
 
 
-def _check_sizes(name: str, sizes: Sizes, rationale_rows: int | None) -> None:
+def _check_sizes(name: str, sizes: Sizes) -> None:
     total = sizes.total()
     if not MIN_ROWS <= total <= MAX_ROWS:
         raise UserError(f"sample {name}: rows {total} (allowed: {MIN_ROWS} to {MAX_ROWS})")
@@ -82,15 +76,3 @@ def _check_sizes(name: str, sizes: Sizes, rationale_rows: int | None) -> None:
             f"sample {name}: sizes {sizes.train}, {sizes.validation}, {sizes.test} (allowed:"
             f" at least {least_train} training rows, 1 validation row and 1 test row)"
         )
-    if rationale_rows is not None and not 1 <= rationale_rows <= sizes.train:
-        raise UserError(
-            f"sample {name}: rationale_rows {rationale_rows} (allowed: 1 to {sizes.train})"
-        )
-
-
-def _with_rationales_on(
-    rows: tuple[Example, ...], count: int, name: str, seed: int
-) -> tuple[Example, ...]:
-    """Return the rows with the rationales of all but `count` random ones taken away."""
-    kept = set(keyed(name, seed, "rationale rows").sample(range(len(rows)), count))
-    return tuple(row if i in kept else replace(row, rationales={}) for i, row in enumerate(rows))
