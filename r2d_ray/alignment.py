@@ -18,8 +18,9 @@ from r2d_ray.records import Prediction
 
 MASK = "[label]"
 LEADING_VERDICT = re.compile(r"^\s*(yes|no|maybe)\b[\s,.:;-]*", re.IGNORECASE)
-Reader = Callable[[Sequence[str]], Sequence[str | None]]
-"""From rationales to the labels that they support, None where a reader cannot tell."""
+Reader = Callable[[Sequence[str], Sequence[Sequence[str]]], Sequence[str | None]]
+"""From rationales, and the labels that each one's row may have, to the labels that they support,
+None where a reader cannot tell."""
 
 
 def mask_labels(text: str, labels: Sequence[str]) -> str:
@@ -27,17 +28,28 @@ def mask_labels(text: str, labels: Sequence[str]) -> str:
 
     Labels are matched as whole words in any case, longer ones first.
     """
+    masked = LEADING_VERDICT.sub(f"{MASK} ", text)
+    if not labels:
+        return masked
     longest_first = sorted(labels, key=len, reverse=True)
     names = "|".join(re.escape(label) for label in longest_first)
-    masked = LEADING_VERDICT.sub(f"{MASK} ", text)
     return re.sub(rf"(?<!\w)(?:{names})(?!\w)", MASK, masked, flags=re.IGNORECASE)
+
+
+def labels_of(row: Prediction, labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels that a row may have: its own options, else the fixed set.
+
+    Of open labels, its gold and its predicted one: what must not be read off the rationale.
+    """
+    known = row.options or tuple(labels)
+    return known or tuple(dict.fromkeys(x for x in (row.gold_label, row.label) if x))
 
 
 def reader_splits(splits: Splits, source: str) -> Splits:
     """Return the splits as an independent reader sees them: masked gold rationale -> label.
 
     Test rows are left out of its training by the splits themselves; rows without a rationale of
-    this source are dropped.
+    this source are dropped. A row's own options stay beside its rationale: it is read over them.
     """
 
     def reading(rows: Sequence[Example]) -> tuple[Example, ...]:
@@ -45,8 +57,9 @@ def reader_splits(splits: Splits, source: str) -> Splits:
             replace(
                 row,
                 question="",
-                context=mask_labels(row.rationales[source], splits.labels),
-                choices=None,
+                context=mask_labels(
+                    row.rationales[source], splits.labels or row.choices or (row.label,)
+                ),
                 rationales={},
             )
             for row in rows
@@ -90,13 +103,16 @@ def reading_scores(
 ) -> tuple[dict[str, float | None], list[dict[str, list[float]]]]:
     """Return a reader's scores of an arm and its verdicts by row (label index, -1 for none).
 
+    The index is that in the label set, or among the row's own options.
+
     Args:
         found: Predictions with rationales, and rationales for swapped labels where written.
         reader: Reads rationales that are masked already if it must not see labels.
         labels: The label set.
         name: Prefix of the scores, `reader` or `parser`.
     """
-    verdicts = list(reader([row.rationale or "" for row in found]))
+    sets = [labels_of(row, labels) for row in found]
+    verdicts = list(reader([row.rationale or "" for row in found], sets))
     wrong = [i for i, row in enumerate(found) if row.label != row.gold_label]
     agrees = [v == row.label for row, v in zip(found, verdicts, strict=True)]
     scores = {
@@ -104,20 +120,25 @@ def reading_scores(
         "sufficiency": share([v == r.gold_label for r, v in zip(found, verdicts, strict=True)]),
         "agreement_on_wrong": share([agrees[i] for i in wrong]),
         "gold_on_wrong": share([verdicts[i] == found[i].gold_label for i in wrong]),
-        **swap_scores(found, reader),
+        **swap_scores(found, reader, labels),
     }
-    index = {label: float(i) for i, label in enumerate(labels)}
-    rows = [{f"{name}_verdict": [index.get(verdict or "", -1.0)]} for verdict in verdicts]
+    rows = [
+        {f"{name}_verdict": [float(own.index(verdict)) if verdict in own else -1.0]}
+        for verdict, own in zip(verdicts, sets, strict=True)
+    ]
     return {f"{name}_{key}": value for key, value in scores.items()}, rows
 
 
-def swap_scores(found: Sequence[Prediction], reader: Reader) -> dict[str, float | None]:
+def swap_scores(
+    found: Sequence[Prediction], reader: Reader, labels: Sequence[str]
+) -> dict[str, float | None]:
     """Return how often a rationale written for another label supports that label.
 
     1 where the rationale follows the label it is given, 0 where it ignores it.
     """
     pairs = [(label, text) for row in found for label, text in row.swapped.items()]
-    verdicts = reader([text for _, text in pairs])
+    sets = [labels_of(row, labels) for row in found for _ in row.swapped]
+    verdicts = reader([text for _, text in pairs], sets)
     return {
         "follows_swapped_label": share(
             [verdict == label for (label, _), verdict in zip(pairs, verdicts, strict=True)]
@@ -126,27 +147,35 @@ def swap_scores(found: Sequence[Prediction], reader: Reader) -> dict[str, float 
 
 
 def control_scores(
-    gold: Sequence[str], reader: Reader, labels: Sequence[str], name: str
+    found: Sequence[Prediction], reader: Reader, labels: Sequence[str], name: str
 ) -> dict[str, float | None]:
     """Return a reader's accuracy on an empty and on a label-only rationale, masked like any other.
 
     What it gets right there it does not know from rationales.
     """
-    empty = reader([""] * len(gold))
-    bare = reader([mask_labels(label, labels) for label in gold])
+    gold = [row.gold_label or "" for row in found]
+    sets = [labels_of(row, labels) for row in found]
+    empty = reader([""] * len(gold), sets)
+    bare = reader([mask_labels(label, own) for label, own in zip(gold, sets, strict=True)], sets)
     return {
         f"{name}_empty": share([v == g for v, g in zip(empty, gold, strict=True)]),
         f"{name}_label_only": share([v == g for v, g in zip(bare, gold, strict=True)]),
     }
 
 
-def masked(reader: Reader, labels: Sequence[str]) -> Reader:
+def masked(reader: Reader) -> Reader:
     """Return the reader behind a mask: it never sees a label string."""
-    return lambda texts: reader([mask_labels(text, labels) for text in texts])
+    return lambda texts, sets: reader(
+        [mask_labels(text, own) for text, own in zip(texts, sets, strict=True)], sets
+    )
 
 
 def swapped_labels(label: str, labels: Sequence[str]) -> str:
-    """Return the label that a swap test gives instead: the next one of the set."""
+    """Return the label that a swap test gives instead: the next one of the set.
+
+    Options that repeat a text are passed over.
+    """
+    labels = tuple(dict.fromkeys(labels))
     return labels[(labels.index(label) + 1) % len(labels)] if label in labels else labels[0]
 
 
@@ -156,7 +185,7 @@ def exact_reader(dataset: str) -> Reader | None:
         return None
     from r2d_ray.data.samples.triage_rationales import disposition_from_rationale
 
-    return lambda texts: [disposition_from_rationale(text) for text in texts]
+    return lambda texts, _: [disposition_from_rationale(text) for text in texts]
 
 
 def merge_statistics(

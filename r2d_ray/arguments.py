@@ -6,15 +6,15 @@ Flags are kebab-case, `_` is accepted; TrainConfig fields are set by their own f
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from r2d_ray import __version__
 from r2d_ray.config import TrainConfig
 from r2d_ray.errors import UserError, unknown
+from r2d_ray.plain_yaml import plain_yaml
 
 FIELD_FLAGS = (  # TrainConfig fields with a flag of their own
     "model",
@@ -47,13 +47,21 @@ class Parser(argparse.ArgumentParser):
 
 
 def normalise(argv: Sequence[str]) -> list[str]:
-    """Return the arguments with `_` as `-` in the names of long flags."""
+    """Return the arguments with `_` as `-` in the names of long flags.
+
+    Raises:
+        UserError: for an empty value, mostly of a shell variable that is not set, or one that is
+            not UTF-8.
+    """
     words = []
-    for word in argv:
-        if word.startswith("--"):
-            name, equals, value = word.partition("=")
-            word = name.replace("_", "-") + equals + value
-        words.append(word)
+    for place, word in enumerate(argv):
+        flag, equals, value = word.partition("=") if word.startswith("--") else ("", "=", word)
+        if equals and value in ("", "--"):  # of `--name=--` argparse would make a list
+            before = argv[place - 1] if place else "the first argument"
+            raise UserError(f"{flag or before} {value!r}: no value (allowed: one, or no such flag)")
+        if word != word.encode(errors="replace").decode():  # study.json could not hold it
+            raise UserError(f"{word!r} is not UTF-8 (allowed: UTF-8 texts and file names)")
+        words.append(flag.replace("_", "-") + word.removeprefix(flag))
     return words
 
 
@@ -102,7 +110,7 @@ def study_parser(command: str, description: str) -> Parser:
     study.add_argument("--extend", type=int, metavar="N", help="N more trials")
     study.add_argument("--warm-start", metavar="STUDY", help="learn from another study's trials")
     study.add_argument("--address", default="auto", help="auto, local or a Ray address")
-    study.add_argument("--cluster-gpus", type=float, help="GPUs the cluster can grow to")
+    study.add_argument("--cluster-gpus", type=gpus, help="GPUs the cluster can grow to")
     study.add_argument("--dry-run", action="store_true", help="print the plan, start nothing")
     study.add_argument("--smoke-test", action="store_true", help="the smallest whole run")
     study.add_argument("--json", action="store_true", help="the result as JSON on stdout")
@@ -114,9 +122,10 @@ def compare_parser() -> Parser:
     """Return the parser of `python -m r2d_ray.compare`: a study's flags and the grid's."""
     parser = study_parser("compare", "Compare methods over seeds, measured the same way.")
     grid = parser.add_argument_group("comparison")
-    grid.add_argument("--methods", nargs="+", metavar="M", help="see --list")
+    grid.add_argument("--methods", nargs="+", metavar="M", help="see --list; with --grid: r2d")
     grid.add_argument("--seeds", nargs="+", type=int, metavar="N", default=[1, 2, 3])
     grid.add_argument("--study", nargs="+", default=[], metavar="DIR", help="searches: tuned arms")
+    grid.add_argument("--grid", metavar="SPACE", help="every point of a space: ablation, FILE")
     grid.add_argument("--rationale-sources", nargs="+", default=[], metavar="S")
     grid.add_argument(
         "--no-equal-steps",
@@ -164,11 +173,19 @@ def field_overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Return a flag's text as a YAML scalar: number, truth value, null or text."""
+    """Return a flag's text as a plain YAML value: number, truth value, null or text."""
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that is none
+        return plain_yaml(text, "")
+    except UserError:
         return text
+
+
+def gpus(text: str) -> float:
+    """Return a number of GPUs; ValueError, of which argparse makes bad usage, for what is none."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError
+    return number
 
 
 def read_json_file(flag: str, name: str) -> dict[str, Any]:

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from r2d_ray.config import PROFILES, TrainConfig, build_config
 from r2d_ray.data.examples import Splits
 from r2d_ray.errors import UserError
+from r2d_ray.grid import DEFAULT_SETTING
 from r2d_ray.methods import Method
-from r2d_ray.records import StudyInfo, TrialRecord, read_jsonl
+from r2d_ray.records import StudyInfo, TrialRecord
 from r2d_ray.search_space import SearchSpace
-from r2d_ray.study import StudyFolder, read_info
+from r2d_ray.study import read_info, read_trials
 
 NO_EARLY_STOP = {"early_stopping_patience": 0, "stage1_early_stopping_patience": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One run of a comparison; `setting` is `default` or `tuned`, `source` a rationale source."""
+    """One run of a comparison.
+
+    `setting` is `default`, `tuned` or the fields of a grid's point that differ from the method's
+    default (grid.setting_name); `source` is a rationale source.
+    """
 
     method: str
     seed: int
@@ -36,7 +41,8 @@ class Arm:
     @property
     def name(self) -> str:
         """The arm's name: a part of its files' names."""
-        parts = [self.method, "tuned" if self.setting == "tuned" else None, self.source]
+        setting = None if self.setting == DEFAULT_SETTING else self.setting
+        parts = [self.method, setting, self.source]
         return "-".join([*(part for part in parts if part), str(self.seed)])
 
 
@@ -59,17 +65,18 @@ def make_arms(
     seeds: Sequence[int],
     base: Mapping[str, Any],
     *,
-    tuned: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Mapping[str, Mapping[str, Any]]],
     sources: Sequence[str | None],
     add_steps: bool,
 ) -> list[Arm]:
-    """Return the grid of arms.
+    """Return the arms: method x setting x source x seed.
 
     Args:
         methods: Methods of the comparison.
         seeds: Seeds, the same for all.
         base: Field values under the methods: profile and flags.
-        tuned: Method name -> searched values of its own study's best trial.
+        settings: Method name -> setting -> its field values; a method that is not there has its
+            default alone.
         sources: Rationale sources; (None,) trains on the data set's first.
         add_steps: See `equal_terms`.
 
@@ -79,10 +86,7 @@ def make_arms(
     base = {**TrainConfig().model_dump(), **base}
     arms = []
     for method in methods:
-        settings: list[tuple[str, Mapping[str, Any]]] = [("default", {})]
-        if method.name in tuned:
-            settings.append(("tuned", tuned[method.name]))
-        for setting, chosen in settings:
+        for setting, chosen in settings.get(method.name, {DEFAULT_SETTING: {}}).items():
             for source in sources:
                 for seed in seeds:
                     values = {**base, **chosen, **method.values, "seed": seed}
@@ -92,6 +96,19 @@ def make_arms(
                     config = build_config(values)
                     arms.append(Arm(method.name, seed, setting, source, config))
     return arms
+
+
+def check_plan(arms: Sequence[Arm]) -> None:
+    """Raise UserError unless the arms are to make equally many steps on equally large batches."""
+    first, *others = arms
+    for arm in others:
+        mine, wanted = ((a.config.stage1_max_steps + a.config.max_steps) for a in (arm, first))
+        rows, wanted_rows = (a.config.global_batch_size for a in (arm, first))
+        if (mine, rows) != (wanted, wanted_rows):
+            raise UserError(
+                f"arms on unequal terms: {first.name} {wanted} steps of {wanted_rows} rows, "
+                f"{arm.name} {mine} of {rows} (allowed: equal ones, or --no-equal-steps)"
+            )
 
 
 def check_equal(records: Sequence[TrialRecord]) -> None:
@@ -113,11 +130,38 @@ def check_equal(records: Sequence[TrialRecord]) -> None:
     assert len(rows) <= 1, f"unequal rows of a step: {dict(rows)}"
 
 
-def tuned_values(folders: Sequence[Path], methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the searched values of the best trial of each method's own study.
+FINISHED = ("done", "pruned")  # a pruned trial was ended by its search; a failed one did not end
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a study must share with the comparison that takes over its best setting."""
+
+    data: str
+    profile: str
+    model: str
+    model_revision: str | None
+
+
+def ground_of(info: StudyInfo) -> Ground:
+    """Return a study's ground."""
+    model = (info.config["model"], info.config["model_revision"])
+    return Ground(f"{info.dataset} {info.data_hash[:12]}", info.profile, *model)
+
+
+def tuned_values(
+    folders: Sequence[Path], methods: Sequence[str], ground: Ground
+) -> dict[str, dict[str, Any]]:
+    """Return the searched values of the best trial, on validation, of each method's own study.
+
+    Args:
+        folders: Study folders, one for each method at most.
+        methods: Methods of the comparison.
+        ground: The comparison's own.
 
     Raises:
-        UserError: for a study of another method, two of the same, or unequal numbers of trials.
+        UserError: for a study of another method, data, profile or model, two of the same method,
+            or unequal numbers of finished trials.
     """
     found: dict[str, dict[str, Any]] = {}
     finished: dict[str, int] = {}
@@ -130,26 +174,43 @@ def tuned_values(folders: Sequence[Path], methods: Sequence[str]) -> dict[str, d
             raise UserError(
                 f"--study {folder}: method {info.method!r} has a study twice (allowed: one each)"
             )
-        records = list(read_jsonl(StudyFolder(folder).records_path, TrialRecord))
+        check_ground(folder, ground_of(info), ground)
+        records = read_trials(folder, info)
         done = [r for r in records if r.status == "done"]
         if not done:
             raise UserError(f"--study {folder}: no trial finished")
         metric, sign = info.space["metric"], 1 if info.space["mode"] == "max" else -1
         best = max(done, key=lambda r: (sign * r.metrics[metric], -r.trial))
         found[info.method] = {name: best.config[name] for name in info.space["search"]}
-        finished[info.method] = len(records)
+        finished[info.method] = sum(r.status in FINISHED for r in records)
     if len(set(finished.values())) > 1:
-        raise UserError(f"--study: unequal numbers of trials {finished} (allowed: equal ones)")
+        raise UserError(
+            f"--study: unequal numbers of finished trials {finished} "
+            "(allowed: equal ones; tune --extend adds trials)"
+        )
     return found
 
 
+def check_ground(folder: Path, theirs: Ground, ours: Ground) -> None:
+    """Raise UserError where a study and the comparison stand on different ground."""
+    for name, mine in asdict(ours).items():
+        other = getattr(theirs, name)
+        if other != mine:
+            raise UserError(
+                f"--study {folder}: searched with {name} {other!r}, compared with {mine!r} "
+                "(allowed: the same)"
+            )
+
+
 def with_every_source(splits: Splits, sources: Sequence[str]) -> Splits:
-    """Return the splits with only the training rows that have every one of these sources.
+    """Return the splits with only the training rows that have a text of every one of these sources.
 
     Raises:
         UserError: if no training row has them all.
     """
-    rows = tuple(row for row in splits.train if all(s in row.rationales for s in sources))
+    rows = tuple(
+        row for row in splits.train if all(row.rationales.get(s, "").strip() for s in sources)
+    )
     if not rows:
         raise UserError(
             f"--rationale-sources {' '.join(sources)}: no training row of {splits.name} has them "
@@ -160,9 +221,16 @@ def with_every_source(splits: Splits, sources: Sequence[str]) -> Splits:
     return replace(splits, train=rows, dropped=dropped)
 
 
-def base_values(profile: str, space: SearchSpace, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the field values under all methods: profile, selection rule, flags."""
-    return {**PROFILES[profile], "selection_metric": space.metric, **overrides}
+def base_values(
+    profile: str, spaces: Sequence[SearchSpace], overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the field values under all methods: profile, fixed values of the spaces, flags.
+
+    The selection rule is that of the last space.
+    """
+    fixed = {name: value for space in spaces for name, value in space.fixed.items()}
+    rule = {"selection_metric": spaces[-1].metric}
+    return {**PROFILES[profile], **fixed, **rule, **overrides}
 
 
 def arm_values(arm: Arm, info: StudyInfo) -> dict[str, Any]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from r2d_ray.settings import StudySettings
 
 S = TypeVar("S", bound="StudySettings")
+ERROR_WIDTH = 1000  # characters of an error's line
 
 
 def run_command(act: Callable[[], int], verbosity: str) -> int:
@@ -62,7 +63,10 @@ def print_error(error: UserError) -> None:
     """Print an error as the one line that the user sees."""
     from r2d_ray.data.files import printable
 
-    print(f"error: {printable(str(error))}", file=sys.stderr)
+    line = printable(str(error))
+    if len(line) > ERROR_WIDTH:  # a value may be a whole document
+        line = f"{line[: ERROR_WIDTH // 2]} ... {line[-ERROR_WIDTH // 2 :]}"
+    print(f"error: {line}", file=sys.stderr)
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -143,7 +147,9 @@ def exit_code(result: dict[str, Any]) -> int:
 def find_cluster(args: argparse.Namespace) -> tuple[str | None, Capacity]:
     """Return the cluster's address (None: one of our own, not started yet) and its capacity."""
     from r2d_ray import cluster
+    from r2d_ray.train import check_environment
 
+    check_environment()
     address = cluster.resolve_address(args.address)
     if address is None:
         return None, cluster.local_capacity()
@@ -166,6 +172,8 @@ def compare_command(args: argparse.Namespace) -> int:
     if args.list:
         console.print_lines(console.method_lines(METHODS))
         return EXIT_DONE
+    if args.grid and not args.methods:
+        args.methods = ["r2d"]
     if not args.methods:
         raise UserError(f"--methods is missing (allowed: {', '.join(METHODS)})")
     from r2d_ray.compare import run_comparison
@@ -208,6 +216,8 @@ def end_lines(result: dict[str, Any]) -> list[str]:
     states = ", ".join(f"{count} {state}" for state, count in sorted(result["trials"].items()))
     lines = [f"trials: {states}"]
     lines += [f"trial {number} failed: {reason}" for number, reason in result["failures"].items()]
+    if result["failures"]:
+        lines.append("failed trials count as tried and are not run again; --extend N draws others")
     if "best_trial" in result:
         lines.append(f"best model: {result['best_dir']}")
     else:
@@ -234,7 +244,7 @@ def settings_from(args: argparse.Namespace, gpus: float, kind: type[S]) -> S:
     if hasattr(args, "methods"):
         grid = ("methods", "seeds", "study", "rationale_sources")
         given |= {name: tuple(getattr(args, name)) for name in grid}
-        given["equal_steps"] = not args.no_equal_steps
+        given |= {"equal_steps": not args.no_equal_steps, "grid": args.grid}
     return build_settings(
         {
             "num_samples": DEFAULT_SAMPLES[profile],

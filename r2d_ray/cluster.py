@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import signal
+import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from r2d_ray.errors import UserError
 from r2d_ray.train import CPUS_PER_WORKER
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # what `ray up` leaves on a head node
+TOKEN = Path("~/.ray/auth_token")  # where Ray keeps it unless told otherwise
 DRIVER_RESOURCE = "driver"  # of the head: trial drivers run there and take no CPU
 DRIVERS = 100  # trial drivers that a head may hold
 
@@ -72,6 +76,20 @@ def local_capacity() -> Capacity:
     return Capacity(len(os.sched_getaffinity(0)), gpus)
 
 
+def keep_token_private(token: Path) -> None:
+    """Make a cluster's token before Ray does, for this user only; close one that stands open.
+
+    Ray would write it as the umask says, mostly for all: who reads it runs code on the cluster.
+    """
+    token.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=token.parent) as file:  # mode 0600
+        file.write(secrets.token_hex(32))
+        file.flush()
+        with suppress(FileExistsError):  # never over a token in use
+            os.link(file.name, token)
+    token.chmod(0o600)
+
+
 def connect(address: str | None, capacity: Capacity) -> None:
     """Join the cluster at the address, or start one of our own on loopback.
 
@@ -84,6 +102,9 @@ def connect(address: str | None, capacity: Capacity) -> None:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
+        elsewhere = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+        if os.environ.get("RAY_AUTH_MODE", "token").lower() == "token" and not elsewhere:
+            keep_token_private(TOKEN.expanduser())
         options |= {
             "num_cpus": int(capacity.cpus),
             "num_gpus": int(capacity.gpus),

@@ -2,37 +2,33 @@
 
     python -m r2d_ray.compare --dataset triage --methods sft dss r2d --seeds 1 2 3
 
-Every arm runs through the same trial function as a search; stage 1 is shared by seed. Resumable:
-arms that ended are not run again.
+Every arm runs through the same trial function as a search; stage 1 is shared by seed. The same
+command resumes: what ended well is neither run nor evaluated again, a failed arm is run again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from r2d_ray.alignment import reader_splits
-from r2d_ray.arms import (
-    NO_EARLY_STOP,
-    arm_values,
-    check_equal,
-)
+from r2d_ray.arm_scores import evaluate_arms, evaluation_stamp, read_all
+from r2d_ray.arms import arm_values, check_equal
 from r2d_ray.cluster import Capacity, check_shared_storage, connect
 from r2d_ray.compare_plan import ComparePlan
-from r2d_ray.config import TrainConfig, build_config
-from r2d_ray.data.examples import pick_source
+from r2d_ray.compare_rationales import RationaleScores, compare_rationales
 from r2d_ray.data.prepare import prepare
 from r2d_ray.events import TrialEvent
-from r2d_ray.finalists import Evaluation, controls, evaluate_all, predictions_file
-from r2d_ray.methods import get_method
+from r2d_ray.finalists import controls, write_rows
+from r2d_ray.kept import Kept, key_of
 from r2d_ray.records import TrialRecord, write_json, write_jsonl
-from r2d_ray.study import StudyFolder, StudyLock, open_study
-from r2d_ray.summary import by_method, dose
-from r2d_ray.train import TrainingJob, run_training
+from r2d_ray.study import StudyFolder, open_study
+from r2d_ray.study_lock import StudyLock
+from r2d_ray.summary import by_method, counts
 from r2d_ray.trial import OUTCOME
 from r2d_ray.tune import Bookkeeper, drive
 
@@ -94,6 +90,8 @@ def run_comparison(
             connect(None, capacity)
         check_shared_storage(folder.root)
         books = Bookkeeper(folder, plan.info, keep_all=True)
+        for number in run_again(folder, books):
+            show(TrialEvent(number, "failed before: run again"))
         asked = [
             {
                 "trial": number,
@@ -110,12 +108,19 @@ def run_comparison(
             base = {
                 "info": plan.info.model_dump(mode="json"),
                 "folder": str(folder.root),
-                "prepared_dirs": {source: str(path) for source, path in prepared.items()},
+                "prepared_dirs": prepared_dirs(plan, prepared),
             }
             drive(folder, base, arms, None, len(asked), concurrency, show)
         if len(books.records) < len(plan.arms):
             return None
         return finish(plan, folder, prepared, books)
+
+
+def prepared_dirs(plan: ComparePlan, prepared: Mapping[str, Path]) -> dict[str, str]:
+    """Return the prepared folders as trials are told them; `""` is the base config's source."""
+    base = plan.info.config["rationale_source"]
+    dirs = {source: str(path) for source, path in prepared.items()}
+    return {**dirs, "": dirs[base]} if base in dirs else dirs
 
 
 def finish(
@@ -124,7 +129,11 @@ def finish(
     """Evaluate every arm on validation and test, write records and result, return the result."""
     if plan.settings.equal_steps:
         check_equal(list(books.records.values()))
+    write_rows(folder, plan.splits)
     scores = evaluate_arms(plan, folder, prepared, books)
+    rationales = rationale_scores(plan, folder, sorted(scores))
+    for number, more in rationales.arms.items():
+        scores[number] |= more
     for number, more in read_all(plan, folder, books).items():
         scores[number] |= more
     records = [
@@ -133,7 +142,7 @@ def finish(
                 "method": plan.arms[number].method,  # a driver that died could not say
                 "arm": plan.arms[number].name,
                 "test_metrics": scores.get(number, {}),
-                "counts": dose(record),
+                "counts": counts(record),
             }
         )
         for number, record in sorted(books.records.items())
@@ -144,88 +153,46 @@ def finish(
         "trials": dict(Counter(r.status for r in records)),
         "failures": {r.trial: r.reason for r in records if r.status == "failed"},
         "methods": by_method(records),
-        "controls": controls(plan.splits),
+        "controls": controls(plan.splits) | rationales.controls,
+        "signatures": rationales.signatures,
+        "same": plan.same,
     }
     write_json(folder.root / "result.json", result)
     return result
 
 
-def evaluate_arms(
-    plan: ComparePlan, folder: StudyFolder, prepared: Mapping[str, Path], books: Bookkeeper
-) -> dict[int, dict[str, Any]]:
-    """Evaluate every finished arm on both held-out splits; return test scores by arm number."""
-    jobs, numbers = [], []
-    for number, arm in enumerate(plan.arms):
-        if books.records[number].status != "done":
-            continue
-        weights = folder.trial_dir(number) / "best"
-        for split in ("validation", "test"):
-            # An arm trained on labels only has no rationales: n/a, not 0.
-            writes = arm.config.trains_rationales
-            wanted = Evaluation(arm.name, weights, split, writes, aligned=split == "test")
-            jobs.append((wanted, prepared[arm.source or ""], arm.config))
-            numbers.append(number)
-    found = evaluate_all(jobs, folder, allow_hub=plan.info.profile == "paper")
-    return {
-        number: {name: value for name, value in scores.items() if not isinstance(value, str)}
-        for number, (job, _, _), scores in zip(numbers, jobs, found, strict=True)
-        if job.table == "test"
-    }
+def rationale_scores(
+    plan: ComparePlan, folder: StudyFolder, done: Sequence[int]
+) -> RationaleScores:
+    """Return the scores of these arms' test rationales, made again only where an arm was.
 
-
-def read_all(
-    plan: ComparePlan, folder: StudyFolder, books: Bookkeeper
-) -> dict[int, dict[str, Any]]:
-    """Read every arm's test rationales with independent readers; return scores by arm number.
-
-    One reader by rationale source, trained once on masked gold rationales.
+    Without an encoder of BERTScore they are not kept: there may be one the next time.
     """
-    import ray
-
-    from r2d_ray.reading import read_arms
-
-    found: dict[int, dict[str, Any]] = {}
-    for source in dict.fromkeys(arm.source for arm in plan.arms):
-        numbers = [
-            number
-            for number, arm in enumerate(plan.arms)
-            if arm.source == source
-            and arm.config.trains_rationales
-            and books.records[number].status == "done"
-        ]
-        if not numbers:
-            continue
-        config, prepared_dir, weights = train_reader(plan, folder, source)
-        files = [
-            predictions_file(folder, Evaluation(plan.arms[n].name, weights, "test", True))
-            for n in numbers
-        ]
-        task = ray.remote(num_cpus=1, num_gpus=min(1.0, config.gpus_per_worker))(read_arms)
-        values = config.model_dump()
-        read = ray.get(task.remote(weights, prepared_dir, values, plan.splits.name, files))
-        found |= dict(zip(numbers, read, strict=True))
-    return found
+    kept = Kept(folder.predictions_dir / "rationales.scores.json")
+    key = key_of("rationales", [[n, evaluation_stamp(plan, folder, n)] for n in done])
+    found = kept.scores("rationales", key)
+    if found is not None:
+        arms = {int(number): scores for number, scores in found["arms"].items()}
+        return RationaleScores(arms, found["controls"], found["signatures"])
+    made = compare_rationales(plan, folder, done, plan.info.profile == "paper")
+    if any(scores.get("bertscore") is not None for scores in made.arms.values()):
+        kept.write("rationales", key, asdict(made))
+    return made
 
 
-def train_reader(
-    plan: ComparePlan, folder: StudyFolder, source: str | None
-) -> tuple[TrainConfig, Path, Path]:
-    """Train the independent reader of a rationale source unless it is there.
+def run_again(folder: StudyFolder, books: Bookkeeper) -> list[int]:
+    """Strike failed arms from the records, so that they are run again; return their numbers.
 
-    Returns:
-        Its config (labels only, the comparison's own sizes and steps), data and weights.
+    A search keeps a failed trial as tried, and may draw others; an arm has no other.
     """
-    name = pick_source(plan.splits, source)
-    assert name is not None
-    base = {**plan.info.config, **get_method("sft").values, **NO_EARLY_STOP}
-    sources = {"rationale_source": None, "stage1_rationale_source": None}
-    config = build_config({**base, **sources, "selection_metric": "macro_f1"})
-    prepared_dir = prepare(reader_splits(plan.splits, name), config, folder.prepared_dir)
-    job = TrainingJob(config, "stage2", prepared_dir, folder.root / "readers" / name)
-    outcome = job.run_dir / OUTCOME
-    if not outcome.exists():
-        write_json(outcome, run_training(job))
-    return config, prepared_dir, job.best_dir
+    failed = sorted(n for n, record in books.records.items() if record.status == "failed")
+    for number in failed:
+        del books.records[number]
+    if failed:
+        write_jsonl(folder.records_path, books.records.values())
+    for number in failed:  # a driver that dies now must not leave the old reason
+        (folder.trial_dir(number) / OUTCOME).unlink(missing_ok=True)
+    return failed
 
 
 if __name__ == "__main__":

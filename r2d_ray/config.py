@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import from_json, to_json
 
 from r2d_ray.errors import UserError, unknown
 
@@ -20,6 +28,17 @@ LearningRate = Annotated[float, Field(gt=0.0, le=1.0)]
 Steps = Annotated[int, Field(ge=1, le=10_000_000)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Tokens = Annotated[int, Field(ge=8, le=8192)]
+
+
+def _survives_json(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the value; ValueError unless study.json gives it back as it is: no NaN, no dates."""
+    if from_json(to_json(value)) != value:
+        raise ValueError("not a JSON object (allowed: texts, finite numbers, true, false, null)")
+    return value
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_survives_json)]
+FINEST_GPU_SHARE = 1e-4  # Ray's
 
 SCRATCH_MODELS = ("scratch-tiny", "scratch-small")
 SELECTION_METRICS = ("macro_f1", "accuracy", "rationale_loss", "composite")
@@ -156,7 +175,7 @@ class TrainConfig(BaseModel):
     """Recompute activations in the backward pass: less memory, more time."""
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
     """DeepSpeed ZeRO stage; 0 = plain data parallel."""
-    deepspeed_config: dict[str, Any] | None = None
+    deepspeed_config: JsonObject | None = None
     """A DeepSpeed configuration that is merged over the one made from these fields."""
     gpus_per_worker: Annotated[float, Field(ge=0.0, le=16.0)] = 0.0
     """GPUs of one worker; 0 trains on the CPU."""
@@ -175,6 +194,12 @@ class TrainConfig(BaseModel):
         if self.cycle_loss_weight > 0 and self.zero_stage == 3:
             raise ValueError(
                 "cycle_loss_weight needs the whole embedding (allowed: zero_stage 0 to 2)"
+            )
+        share = self.gpus_per_worker
+        if 0 < share < FINEST_GPU_SHARE or (share > 1 and not share.is_integer()):
+            raise ValueError(
+                f"gpus_per_worker = {share}: Ray gives no such share "
+                f"(allowed: 0, {FINEST_GPU_SHARE} to 1, whole numbers)"
             )
         rationales = self.selection_metric in ("rationale_loss", "composite")
         if rationales and not self.trains_rationales:

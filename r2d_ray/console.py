@@ -13,6 +13,7 @@ from rich.table import Table
 
 from r2d_ray.arms import Arm
 from r2d_ray.config import TrainConfig
+from r2d_ray.data.files import printable
 from r2d_ray.events import TrialEvent
 from r2d_ray.methods import Method
 from r2d_ray.plan import StudyPlan
@@ -153,6 +154,8 @@ COMPARED = (  # column, key, factor, decimals
     ("reader sufficiency", "reader_sufficiency", 100, 1),
     ("follows swap", "reader_follows_swapped_label", 100, 1),
     ("dose %", "changed_share", 100, 1),
+    ("Mtokens", "tokens", 1e-6, 2),
+    ("TFLOP", "model_flops", 1e-12, 2),
 )
 
 
@@ -161,25 +164,45 @@ def comparison_lines(result: Mapping[str, Any]) -> list[str]:
     names = [name for name, _, _, _ in COMPARED]
     lines = ["| method | seeds | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
     for method, row in result["methods"].items():
-        cells = []
-        for _, key, factor, digits in COMPARED:
-            value = row.get(key)
-            if value is None:
-                cells.append("n/a")
-                continue
-            text = f"{factor * value['mean']:.{digits}f}"
-            if value["sd"] is not None:  # one seed has no spread
-                text += f" ± {factor * value['sd']:.{digits}f}"
-            cells.append(text)
         note = " (sampling not tested)" if untested(row) else ""
+        cells = [spread_cell(row.get(key), *units) for _, key, *units in COMPARED]
         lines.append(f"| {method}{note} | {row['seeds']} | " + " | ".join(cells) + " |")
     for name, scores in result["controls"].items():
-        values = [100 * scores[key] for key in ("macro_f1", "accuracy")]
-        cells = [f"{value:.1f}" for value in values] + ["n/a"] * (len(COMPARED) - 2)
+        known = {
+            key: {"mean": value, "sd": None} for key, value in scores.items() if value is not None
+        }
+        cells = [spread_cell(known.get(key), *units) for _, key, *units in COMPARED]
         lines.append(f"| {name} | | " + " | ".join(cells) + " |")
+    return [*lines, *notes(result)]
+
+
+def spread_cell(value: Mapping[str, Any] | None, factor: float, digits: int) -> str:
+    """Return mean ± sd as a table cell; one seed has no spread, a missing score is n/a."""
+    if value is None:
+        return "n/a"
+    text = f"{factor * value['mean']:.{digits}f}"
+    return text if value["sd"] is None else f"{text} ± {factor * value['sd']:.{digits}f}"
+
+
+def notes(result: Mapping[str, Any]) -> list[str]:
+    """Return the lines below a comparison's table: same runs, unequal chances, states, reasons."""
+    lines = [
+        f"{row} is also {', '.join(others)}: the same run" for row, others in result["same"].items()
+    ]
+    rows = {m: row for m, row in result["methods"].items() if "evaluations" in row}
+    means = {method: row["evaluations"]["mean"] for method, row in rows.items()}
+    if len(set(means.values())) > 1:
+        shown = ", ".join(f"{method} {mean:g}" for method, mean in means.items())
+        lines.append(
+            "evaluations in training, each a chance to be selected, by arm (added steps bring "
+            f"more): {shown}"
+        )
     states = ", ".join(f"{count} {state}" for state, count in sorted(result["trials"].items()))
     lines.append(f"arms: {states}")
-    return lines + [f"arm {number} failed: {why}" for number, why in result["failures"].items()]
+    lines += [f"arm {number} failed: {why}" for number, why in result["failures"].items()]
+    if result["failures"]:
+        lines.append("the same command runs failed arms again")
+    return lines
 
 
 def untested(row: Mapping[str, Any]) -> bool:
@@ -194,11 +217,11 @@ def screen(to_stderr: bool) -> Console:
 
 
 def say_lines(console: Console, lines: Sequence[str]) -> None:
-    """Print lines as they are, beside a live table."""
+    """Print lines beside a live table; nothing in them steers the terminal."""
     for line in lines:
-        console.print(line, markup=False)
+        console.print(printable(line), markup=False)
 
 
 def print_lines(lines: Sequence[str]) -> None:
-    """Print lines as they are."""
-    print("\n".join(lines), flush=True)
+    """Print lines; nothing in them steers the terminal."""
+    print("\n".join(map(printable, lines)), flush=True)

@@ -20,6 +20,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.batches import IGNORED, Batch, Ragged, pad
+from r2d_ray.data.options import own_options
+from r2d_ray.data.tokens import LabelTokens
 from r2d_ray.labels import (
     PromptTable,
     generate_texts,
@@ -27,7 +29,7 @@ from r2d_ray.labels import (
     text_prefixes,
 )
 from r2d_ray.losses import teacher_forced
-from r2d_ray.metrics import label_scores
+from r2d_ray.metrics import label_scores, open_label_scores
 from r2d_ray.records import Prediction
 
 T = TypeVar("T")
@@ -35,7 +37,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class LabelOutput:
-    """A row's label and its probabilities over the label set, in the set's order."""
+    """A row's label and the probabilities of the labels that it may have, in their order.
+
+    That is the fixed set's order or that of the row's different options; none of open labels.
+    """
 
     label: str
     probabilities: tuple[float, ...]
@@ -55,15 +60,23 @@ class Evaluator:
 
     def labels(self, rows: Dataset) -> list[LabelOutput]:
         """Return the label of every row, chosen as `config.label_choice` says."""
+        tokens = self.table.tokens
+        own: list[list[str]] = rows["options"] if tokens.kind == "choices" else []
 
         def choose(batch: Batch) -> list[LabelOutput]:
+            if tokens.kind == "open":
+                return [LabelOutput(text, ()) for text in self._generated_labels(batch)]
             probabilities = self._probabilities(batch)
+            sets = [own[row] if own else tokens.labels for row in batch["rows"]]
             best = probabilities.argmax(dim=-1).tolist()
-            texts = [self.table.tokens.labels[i] for i in best]
+            texts = [labels[i] for labels, i in zip(sets, best, strict=True)]
             if self.config.label_choice == "generate":
                 texts = self._generated_labels(batch)
             values = probabilities.tolist()
-            return [LabelOutput(t, tuple(p)) for t, p in zip(texts, values, strict=True)]
+            return [
+                LabelOutput(text, tuple(row[: len(labels)]))
+                for text, row, labels in zip(texts, values, sets, strict=True)
+            ]
 
         return self._over(rows, choose)
 
@@ -79,7 +92,7 @@ class Evaluator:
                 ids, mask = self.table.explain(batch)
             else:
                 shown = [labels[row] for row in batch["rows"]]
-                prefixes, lengths = text_prefixes(self.tokenizer, shown, self.table)
+                prefixes, lengths, _ = text_prefixes(self.tokenizer, shown, self.table, batch)
                 ids, mask = self.table.join(prefixes, lengths, batch)
             return self._generate(ids, mask, self.config.max_rationale_length)
 
@@ -115,7 +128,7 @@ class Evaluator:
         )
         states = out.encoder_last_hidden_state
         return label_log_probabilities(
-            self.model, out.logits[:, 0], states, mask, self.table.tokens
+            self.model, out.logits[:, 0], states, mask, self.table.options(batch)
         ).exp()
 
     def _generated_labels(self, batch: Batch) -> list[str]:
@@ -144,6 +157,7 @@ class Evaluator:
 
     def _batches(self, rows: Dataset, which: list[int] | None) -> Iterator[Batch]:
         bodies = Ragged(rows, "body_ids")
+        own = own_options(rows, self.table.tokens.kind)
         order = np.array(range(len(rows)) if which is None else which, dtype=int)
         order = order[np.argsort(-bodies.lengths[order], kind="stable")]
         # Every rank makes as many passes as rank 0: where rows run out the last ones come again.
@@ -155,10 +169,12 @@ class Evaluator:
             ids = pad([bodies[row] for row in taken], self.table.pad_id)
             device = self.table.predict_prefix.device
             lengths = torch.tensor([len(bodies[row]) for row in taken])
+            options = own.tensors(taken) if own else {}
             yield {
                 "rows": taken,
                 "body_ids": ids.to(device),
                 "body_lengths": lengths.to(device),
+                **{name: value.to(device) for name, value in options.items()},
             }
 
 
@@ -169,7 +185,12 @@ def predictions(
     rationales: Sequence[str] | None = None,
     generated: Sequence[str] | None = None,
 ) -> list[Prediction]:
-    """Return one Prediction per row from what the model put out."""
+    """Return one Prediction per row from what the model put out.
+
+    `label_set` is the fixed set, empty where rows bring options or labels are open.
+    """
+    choices: list[list[str]] = [[]] * len(rows) if label_set else rows["choices"]
+    options = [label_set] * len(rows) if label_set else rows["options"]
     columns = zip(
         rows["id"], rows["group"], rows["label"], rows["reference"], rows["tags"], strict=True
     )
@@ -179,7 +200,8 @@ def predictions(
             group=group,
             gold_label=gold,
             label=labels[i].label,
-            probabilities=dict(zip(label_set, labels[i].probabilities, strict=True)),
+            probabilities=probabilities_of(options[i], labels[i]),
+            options=tuple(choices[i]),
             rationale=rationales[i] if rationales is not None else None,
             reference=reference or None,
             tags=tuple(tags),
@@ -189,8 +211,31 @@ def predictions(
     ]
 
 
+def probabilities_of(options: Sequence[str], output: LabelOutput) -> dict[str, float]:
+    """Return the probability of each option, none where labels are open."""
+    if not output.probabilities:
+        return {}
+    return dict(zip(options, output.probabilities, strict=True))
+
+
 def label_metrics(
-    rows: Dataset, labels: Sequence[LabelOutput], label_set: Sequence[str]
+    rows: Dataset, labels: Sequence[LabelOutput], tokens: LabelTokens
 ) -> dict[str, float]:
-    """Return the label scores of a split (metrics.label_scores)."""
-    return label_scores(rows["label"], [output.label for output in labels], label_set)
+    """Return the label scores of a split: `prediction_metrics` without a look at probabilities.
+
+    A diverged model's are not finite, which is for the trainer to say.
+    """
+    bare = [LabelOutput(output.label, ()) for output in labels]
+    return prediction_metrics(predictions(rows, bare, tokens.labels), tokens.classes)
+
+
+def prediction_metrics(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, float]:
+    """Return the label scores of predictions (metrics.label_scores), of options by their letters.
+
+    Without `classes` labels are open (metrics.open_label_scores).
+    """
+    if not classes:
+        gold = [row.gold_label or "" for row in found]
+        return open_label_scores(gold, [row.label for row in found])
+    gold = [row.class_of(row.gold_label) or "" for row in found]
+    return label_scores(gold, [row.class_of(row.label) for row in found], classes)

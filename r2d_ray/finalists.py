@@ -7,15 +7,31 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from r2d_ray.config import TrainConfig, build_config
-from r2d_ray.data.examples import Splits
-from r2d_ray.metrics import calibration_scores, coin_macro_f1, label_scores, majority_label
-from r2d_ray.records import Prediction, TrialRecord, write_json, write_jsonl
+from r2d_ray.data.examples import Example, Splits
+from r2d_ray.data.splits import label_kind
+from r2d_ray.metrics import (
+    calibration_scores,
+    coin_macro_f1,
+    label_scores,
+    majority_label,
+    open_label_scores,
+)
+from r2d_ray.prompts import choice_letter
+from r2d_ray.records import (
+    Prediction,
+    RowText,
+    TrialRecord,
+    prediction_file,
+    rows_file,
+    write_json,
+    write_jsonl,
+)
 from r2d_ray.study import StudyFolder
 
 
@@ -34,18 +50,17 @@ class Evaluation:
 
 
 def evaluate_model(
-    evaluation: Evaluation, prepared_dir: Path, values: dict[str, Any], out: Path, allow_hub: bool
+    evaluation: Evaluation, prepared_dir: Path, values: dict[str, Any], out: Path
 ) -> dict[str, Any]:
     """Run a model over a test table, write its predictions to `out` and return their scores.
 
     Labels as trained to choose them, free generation for the out-of-set rate, rationales given
-    the predicted label with sacreBLEU, ROUGE-L and BERTScore (or the reason why not).
+    the predicted label with sacreBLEU and ROUGE-L (BERTScore: `score_rationales`).
     """
-    from r2d_ray.bertscore import find_bert_encoder
     from r2d_ray.data.prepare import open_prepared
     from r2d_ray.evaluate import predictions
-    from r2d_ray.rationale_metrics import rationale_statistics
-    from r2d_ray.reading import load_evaluator, own_reading, with_swapped
+    from r2d_ray.plausibility import with_overlap
+    from r2d_ray.reading import load_evaluator, own_reading, with_given_gold, with_swapped
 
     config = TrainConfig.model_validate(values)
     prepared = open_prepared(prepared_dir)
@@ -57,44 +72,38 @@ def evaluate_model(
     if evaluation.rationales:
         rationales = evaluator.rationales(rows, [output.label for output in outputs])
     found = predictions(rows, outputs, prepared.label_tokens.labels, rationales, generated)
-    encoder = find_bert_encoder(allow_hub=allow_hub)
-    if rationales is not None:
-        usable = encoder if not isinstance(encoder, str) else None
-        references = [row.reference for row in found]
-        statistics = rationale_statistics(rationales, references, usable)
-        pairs = zip(found, statistics, strict=True)
-        found = [row.model_copy(update={"statistics": stats}) for row, stats in pairs]
-    scores = score(found, prepared.label_tokens.labels)
-    if evaluation.aligned and rationales is not None:
+    wrote = rationales is not None
+    if wrote and evaluation.aligned:
+        found = with_given_gold(evaluator, rows, found)
+    found = with_overlap(found, human={})
+    scores = score(found, prepared.label_tokens.classes)
+    if wrote and evaluation.aligned:
         scores |= own_reading(evaluator, found)
         found = with_swapped(evaluator, rows, found)
     write_jsonl(out, found)
-    return scores | signatures(encoder, rationales is not None)
+    return scores
 
 
-def signatures(encoder: Any, wrote: bool) -> dict[str, Any]:
-    """Return how the rationale scores were made: sacreBLEU's signature, BERTScore's model."""
-    from r2d_ray.rationale_metrics import bleu
+def score(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, Any]:
+    """Return every score of these predictions; tagged rows are also scored apart, by tag.
 
-    if not wrote:
-        return {}
-    named = encoder if isinstance(encoder, str) else encoder.signature
-    return {"bleu_signature": bleu(["a"], ["a"]).signature, "bertscore_model": named}
+    `classes` are the fixed labels or the letters of options; without them labels are open, and
+    there is neither a set to be outside of nor a probability.
+    """
+    from r2d_ray.evaluate import prediction_metrics
+    from r2d_ray.plausibility import plausibility_scores
 
-
-def score(found: Sequence[Prediction], labels: Sequence[str]) -> dict[str, Any]:
-    """Return every score of these predictions; tagged rows are also scored apart, by tag."""
-    from r2d_ray.rationale_metrics import summarise_rationales
-
-    gold = [row.gold_label or "" for row in found]
-    scores: dict[str, Any] = dict(label_scores(gold, [row.label for row in found], labels))
-    free = [row.generated_label for row in found]
-    scores["generated_out_of_set_rate"] = label_scores(gold, free, labels)["out_of_set_rate"]
+    scores: dict[str, Any] = dict(prediction_metrics(found, classes))
+    if classes:
+        gold = [row.class_of(row.gold_label) or "" for row in found]
+        free = [row.class_of(row.generated_label) for row in found]
+        scores["generated_out_of_set_rate"] = label_scores(gold, free, classes)["out_of_set_rate"]
+        scores |= calibration_scores(
+            gold, [row.class_probabilities(classes) for row in found], classes
+        )
     same = sum(row.generated_label == row.label for row in found)
     scores["generated_agreement"] = same / len(found)
-    scores |= calibration_scores(gold, [row.probabilities for row in found], labels)
-    if any(row.rationale is not None for row in found):
-        scores |= summarise_rationales([row.statistics for row in found if row.statistics])
+    scores |= plausibility_scores(found)
     for tag in sorted({tag for row in found for tag in row.tags}):
         tagged = [row for row in found if tag in row.tags]
         right = sum(row.label == row.gold_label for row in tagged)
@@ -104,14 +113,31 @@ def score(found: Sequence[Prediction], labels: Sequence[str]) -> dict[str, Any]:
 
 
 def controls(splits: Splits) -> dict[str, dict[str, Any]]:
-    """Return the scores of the majority label and of a coin with the training balance."""
-    train = [row.label for row in splits.train]
-    gold = [row.label for row in splits.test]
+    """Return the scores of the majority label and of a coin with the training balance.
+
+    Where rows bring options, both are over the options' letters. Open labels have no coin: nearly
+    every label occurs once.
+    """
+    train, gold = label_classes(splits.train), label_classes(splits.test)
     top = majority_label(train)
+    name, guess = f"majority label ({top})", [top] * len(gold)
+    kind = label_kind(splits.labels, splits.train)
+    if kind == "open":
+        return {name: dict(open_label_scores(gold, guess))}
+    most = max(len(row.choices or ()) for _, rows in splits.items() for row in rows)
+    classes = splits.labels or tuple(choice_letter(place) for place in range(most))
     return {
-        f"majority label ({top})": dict(label_scores(gold, [top] * len(gold), splits.labels)),
-        "coin, training balance": dict(coin_macro_f1(gold, train, splits.labels)),
+        name: dict(label_scores(gold, guess, classes)),
+        "coin, training balance": dict(coin_macro_f1(gold, train, classes)),
     }
+
+
+def label_classes(rows: Sequence[Example]) -> list[str]:
+    """Return what each row's label counts as: itself, or the letter of the row's own option."""
+    return [
+        row.label if row.choices is None else choice_letter(row.choices.index(row.label))
+        for row in rows
+    ]
 
 
 Job = tuple[Evaluation, Path, TrainConfig]
@@ -141,8 +167,13 @@ def finalists(
     return [*jobs, (bare, prepared_dir, config)]
 
 
-def evaluate_all(jobs: Sequence[Job], folder: StudyFolder, allow_hub: bool) -> list[dict[str, Any]]:
-    """Evaluate side by side as Ray tasks with a worker's resources; return scores in order."""
+def evaluate_all(jobs: Sequence[Job], folder: StudyFolder) -> list[dict[str, Any]]:
+    """Return the scores of these jobs, in their order."""
+    return list(evaluate_each(jobs, folder))
+
+
+def evaluate_each(jobs: Sequence[Job], folder: StudyFolder) -> Iterator[dict[str, Any]]:
+    """Evaluate side by side as Ray tasks with a worker's resources; yield scores in order."""
     import ray
 
     folder.predictions_dir.mkdir(exist_ok=True)
@@ -153,18 +184,43 @@ def evaluate_all(jobs: Sequence[Job], folder: StudyFolder, allow_hub: bool) -> l
         )
         out = predictions_file(folder, evaluation)
         values = config.model_dump()
-        waiting.append(task.remote(evaluation, prepared_dir, values, out, allow_hub))
-    return [ray.get(reference) for reference in waiting]
+        waiting.append(task.remote(evaluation, prepared_dir, values, out))
+    for reference in waiting:
+        yield ray.get(reference)
+
+
+def last_look(
+    jobs: Sequence[Job], folder: StudyFolder, allow_hub: bool
+) -> dict[str, dict[str, Any]]:
+    """Evaluate these jobs and, once for all of them, BERTScore; return scores by row's name."""
+    table = dict(zip([e.name for e, _, _ in jobs], evaluate_all(jobs, folder), strict=True))
+    wrote = [evaluation for evaluation, _, _ in jobs if evaluation.rationales]
+    if wrote:
+        files = [predictions_file(folder, evaluation) for evaluation in wrote]
+        found = score_rationales(files, {}, jobs[0][2].gpus_per_worker, allow_hub)
+        for evaluation, more in zip(wrote, found, strict=True):
+            table[evaluation.name] |= more
+    return table
+
+
+def score_rationales(
+    files: Sequence[Path], human: Mapping[str, str], gpus_per_worker: float, allow_hub: bool
+) -> list[dict[str, Any]]:
+    """Run `plausibility.score_files` as one Ray task with a worker's resources."""
+    import ray
+
+    from r2d_ray.plausibility import score_files
+
+    task = ray.remote(score_files).options(
+        num_cpus=1, num_gpus=min(1.0, gpus_per_worker), max_retries=2
+    )
+    scores: list[dict[str, Any]] = ray.get(task.remote(files, human, allow_hub))
+    return scores
 
 
 def predictions_file(folder: StudyFolder, evaluation: Evaluation) -> Path:
     """Return where an evaluation's predictions go."""
-    return folder.predictions_dir / f"{slug(evaluation.name)}-{evaluation.table}.jsonl"
-
-
-def slug(name: str) -> str:
-    """Return a row's name as a part of a file name."""
-    return "-".join("".join(c if c.isalnum() or c == "_" else " " for c in name).split())
+    return prediction_file(folder.predictions_dir, evaluation.name, evaluation.table)
 
 
 def write_result(
@@ -200,6 +256,13 @@ def write_result(
     }
     write_json(folder.root / "result.json", result)
     return result
+
+
+def write_rows(folder: StudyFolder, splits: Splits) -> None:
+    """Write what the test rows ask beside the predictions."""
+    texts = [RowText(id=row.id, question=row.question, context=row.context) for row in splits.test]
+    folder.predictions_dir.mkdir(exist_ok=True)
+    write_jsonl(rows_file(folder.predictions_dir, "test"), texts)
 
 
 def clear_old_predictions(folder: StudyFolder) -> None:

@@ -1,12 +1,12 @@
-"""Choosing a label from the closed set: first-token logits, packed scoring, free generation.
+"""Choosing a label: first-token logits, packed scoring, free generation.
 
-`scored` costs nothing where the labels' first tokens differ: the `predict` pass has already made
+`scored` costs nothing where a fixed set's first tokens differ: the `predict` pass has already made
 the logits. Otherwise every label string is scored in one decoder pass on its encoder states.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
 
 from r2d_ray.data.batches import IGNORED, Batch, join_prompts, pad
-from r2d_ray.data.tokens import LabelTokens, encode
+from r2d_ray.data.options import Options, Packed, pack, row_options
+from r2d_ray.data.tokens import LabelTokens, encode, fitting_label
 from r2d_ray.prompts import EXPLAIN_PREFIX, PREDICT_PREFIX, explain_given_label_prefix
 
 PACK_POSITIONS = 512  # decoder positions of one packed scoring pass; more labels take more passes
@@ -24,7 +25,10 @@ PACK_POSITIONS = 512  # decoder positions of one packed scoring pass; more label
 
 @dataclass(frozen=True, slots=True)
 class PromptTable:
-    """Prefixes and label targets as tensors on the device; builds the three prompts of a batch."""
+    """Prefixes and label targets as tensors on the device; builds the three prompts of a batch.
+
+    The label fields are a fixed set's; without one they are empty and the batch brings options.
+    """
 
     tokens: LabelTokens
     predict_prefix: Tensor  # (1, width)
@@ -32,6 +36,8 @@ class PromptTable:
     label_prefixes: Tensor  # (labels, width)
     label_prefix_lengths: Tensor  # (labels,)
     label_targets: Tensor  # (labels, width), padded with -100
+    label_packs: tuple[Packed, ...]
+    first_tokens: Tensor | None  # (labels,) where they tell the labels apart
     eos: int
     pad_id: int
 
@@ -45,9 +51,32 @@ class PromptTable:
 
     def explain_given(self, batch: Batch, label_index: Tensor) -> tuple[Tensor, Tensor]:
         """Return ids and mask of `given label: ..., explain: body` for (rows,) label indices."""
-        return self.join(
-            self.label_prefixes[label_index], self.label_prefix_lengths[label_index], batch
+        return self.join(*self.options(batch).prefixes_of(label_index), batch)
+
+    def options(self, batch: Batch) -> Options:
+        """Return the labels that each row of the batch may have."""
+        if self.tokens.kind != "fixed":
+            return row_options(batch)
+        return Options(
+            self.label_targets[None],
+            self.label_prefixes[None],
+            self.label_prefix_lengths[None],
+            self.label_packs,
+            self.first_tokens,
         )
+
+    def gold_texts(self, batch: Batch) -> list[str]:
+        """Return the gold label of each row as its prompt shows it."""
+        if self.tokens.kind != "fixed":
+            return list(batch["labels"])
+        return [self.tokens.labels[i] for i in batch["label_index"].tolist()]
+
+    def rooms(self, batch: Batch) -> list[int]:
+        """Return how many ids the prefix of a freely written label may have, by row."""
+        if self.tokens.kind == "choices":
+            longest: list[int] = batch["option_prefix_lengths"].amax(dim=1).tolist()
+            return longest
+        return [self.tokens.room] * len(batch["body_lengths"])
 
     def join(self, prefixes: Tensor, lengths: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return ids and mask of a prefix per row joined to the batch's bodies."""
@@ -77,67 +106,71 @@ def prompt_table(
         label_prefixes=pad(tokens.explain_prefixes, tokenizer.pad_token_id).to(device),
         label_prefix_lengths=torch.tensor([len(p) for p in tokens.explain_prefixes], device=device),
         label_targets=pad(tokens.targets, IGNORED).to(device),
+        label_packs=tuple(label_packs(tokens, device)),
+        first_tokens=torch.tensor([target[0] for target in tokens.targets], device=device)
+        if tokens.kind == "fixed" and tokens.first_tokens_differ
+        else None,
         eos=tokenizer.eos_token_id,
         pad_id=tokenizer.pad_token_id,
     )
 
 
-def first_token_log_probabilities(logits: Tensor, tokens: LabelTokens) -> Tensor:
+def label_packs(tokens: LabelTokens, device: torch.device) -> Iterator[Packed]:
+    """Yield a fixed set's labels side by side, at most `PACK_POSITIONS` positions a pass."""
+    width = max((len(target) for target in tokens.targets), default=1)
+    per_pass = max(1, PACK_POSITIONS // width)
+    for at in range(0, len(tokens.targets), per_pass):
+        part = pack([tokens.targets[at : at + per_pass]])
+        yield Packed(part.ids.to(device), part.owner.to(device), part.count)
+
+
+def first_token_log_probabilities(logits: Tensor, first_tokens: Tensor) -> Tensor:
     """Return log-probabilities (rows, labels) over the label set from first-token logits.
 
     Args:
         logits: (rows, vocabulary) at the first target position.
-        tokens: Labels whose first tokens differ.
+        first_tokens: (labels,) ids, all different.
     """
-    first = torch.tensor([target[0] for target in tokens.targets], device=logits.device)
-    return logits[:, first].float().log_softmax(dim=-1)
+    return logits[:, first_tokens].float().log_softmax(dim=-1)
 
 
 def packed_log_probabilities(
-    model: PreTrainedModel, encoder_states: Tensor, encoder_mask: Tensor, tokens: LabelTokens
+    model: PreTrainedModel, encoder_states: Tensor, encoder_mask: Tensor, options: Options
 ) -> Tensor:
-    """Return log-probabilities (rows, labels) over the label set, from every label's whole string.
+    """Return log-probabilities (rows, options) from every option's whole string.
 
-    The labels stand side by side in one decoder sequence under a block-diagonal causal mask: T5's
+    The options stand side by side in one decoder sequence under a block-diagonal causal mask: T5's
     position bias depends on distances only, so each block sees what it would see alone, and the
-    encoder's keys are computed once for all labels.
+    encoder's keys are computed once for all options. An option that a row lacks has -inf.
     """
-    width = max(len(target) for target in tokens.targets)
-    per_pass = max(1, PACK_POSITIONS // width)
-    parts = [
-        _score_block(model, encoder_states, encoder_mask, tokens.targets[at : at + per_pass])
-        for at in range(0, len(tokens.targets), per_pass)
-    ]
-    return torch.cat(parts, dim=-1).log_softmax(dim=-1)
+    parts = [_score_block(model, encoder_states, encoder_mask, part) for part in options.packed]
+    scores = torch.cat(parts, dim=-1).masked_fill(options.absent, float("-inf"))
+    return scores.log_softmax(dim=-1)
 
 
 def _score_block(
-    model: PreTrainedModel,
-    encoder_states: Tensor,
-    encoder_mask: Tensor,
-    targets: Sequence[Sequence[int]],
+    model: PreTrainedModel, encoder_states: Tensor, encoder_mask: Tensor, part: Packed
 ) -> Tensor:
-    """Return the summed log-probability (rows, labels) of each target's tokens."""
-    device = encoder_states.device
-    flat = torch.tensor([token for target in targets for token in target], device=device)
-    owner = torch.tensor([i for i, target in enumerate(targets) for _ in target], device=device)
+    """Return the summed log-probability (rows, options) of each option's tokens."""
+    rows, device = len(encoder_states), encoder_states.device
+    begins = part.owner != part.owner.roll(1, dims=1)
+    begins[:, 0] = True
     start = model.config.decoder_start_token_id
-    inputs = [token for target in targets for token in (start, *target[:-1])]
-    decoder_ids = torch.tensor(inputs, device=device).expand(len(encoder_states), -1)
-    visible = (owner[:, None] == owner[None, :]).tril()
+    decoder_ids = part.ids.roll(1, dims=1).masked_fill(begins, start).expand(rows, -1)
+    visible = (part.owner[:, :, None] == part.owner[:, None, :]).tril()
     blocked = torch.finfo(encoder_states.dtype).min
     mask = torch.zeros(visible.shape, dtype=encoder_states.dtype, device=device)
     logits = model(
         encoder_outputs=BaseModelOutput(last_hidden_state=encoder_states),
         attention_mask=encoder_mask,
         decoder_input_ids=decoder_ids,
-        decoder_attention_mask=mask.masked_fill(~visible, blocked)[None, None],
+        decoder_attention_mask=mask.masked_fill(~visible, blocked)[:, None],
         use_cache=False,
     ).logits
     scores = logits.float().log_softmax(dim=-1)
-    picked = scores.gather(-1, flat.expand(len(scores), -1)[..., None])[..., 0]
-    sums = torch.zeros(len(scores), len(targets), device=device)
-    return sums.index_add(1, owner, picked)
+    picked = scores.gather(-1, part.ids.expand(rows, -1)[..., None])[..., 0]
+    sums = torch.zeros(rows, part.count + 1, device=device)  # the last place takes the padding
+    return sums.scatter_add(1, part.owner.expand(rows, -1), picked)[:, :-1]
 
 
 def label_log_probabilities(
@@ -145,12 +178,12 @@ def label_log_probabilities(
     first_logits: Tensor,
     encoder_states: Tensor,
     encoder_mask: Tensor,
-    tokens: LabelTokens,
+    options: Options,
 ) -> Tensor:
-    """Return log-probabilities (rows, labels) by the cheapest exact way for this label set."""
-    if tokens.first_tokens_differ:
-        return first_token_log_probabilities(first_logits, tokens)
-    return packed_log_probabilities(model, encoder_states, encoder_mask, tokens)
+    """Return log-probabilities (rows, options) by the cheapest exact way for these options."""
+    if options.first_tokens is not None:
+        return first_token_log_probabilities(first_logits, options.first_tokens)
+    return packed_log_probabilities(model, encoder_states, encoder_mask, options)
 
 
 def _greedy(
@@ -192,33 +225,48 @@ def generate_with_confidence(
     mask: Tensor,
     max_new_tokens: int,
     synced: bool = False,
+    over_padding: bool = False,
 ) -> tuple[list[str], Tensor]:
     """Return what greedy decoding writes and exp(mean token log-probability) (rows,).
 
-    The mean is over all positions, padding after the end included, as Reason2Decide-C's code has
-    it (`generate_labels_with_confidence`): a short label's confidence depends on its batch.
+    The mean is over the tokens up to and including the end id. `over_padding` takes all positions,
+    as Reason2Decide-C's code has it (`generate_labels_with_confidence`): a short label's
+    confidence then depends on its batch.
     """
     wanted = {"output_logits": True, "return_dict_in_generate": True}
     out = _greedy(model, input_ids, mask, max_new_tokens, synced, **wanted)
     scores = torch.stack(out.logits, dim=1).float().log_softmax(dim=-1)
     tokens = out.sequences[:, 1 : 1 + scores.shape[1]]
-    confidence = scores.gather(-1, tokens[..., None])[..., 0].mean(dim=1).exp()
+    chosen = scores.gather(-1, tokens[..., None])[..., 0]
+    if over_padding:
+        confidence = chosen.mean(dim=1).exp()
+    else:
+        ends = tokens == tokenizer.eos_token_id
+        written = ends.cumsum(dim=1) - ends.long() == 0
+        # A position after the end may have any value: zero it rather than multiply.
+        confidence = (chosen.masked_fill(~written, 0.0).sum(dim=1) / written.sum(dim=1)).exp()
     texts = tokenizer.batch_decode(out.sequences, skip_special_tokens=True)
     return [text.strip() for text in texts], confidence
 
 
 def text_prefixes(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], table: PromptTable
-) -> tuple[Tensor, Tensor]:
-    """Return prefixes (rows, width) and lengths of the prompt that shows these free label texts.
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], table: PromptTable, batch: Batch
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Return prefixes (rows, width) and lengths of the prompts that show these free label texts.
 
-    Bodies leave room for the longest label's prefix: a text that needs more loses its end, and
-    its prompt still closes with the word that names the task.
+    Bodies leave room for the longest prefix of the labels that a row may have: a text that needs
+    more loses its end. The third value are the texts as shown.
     """
-    room = table.label_prefixes.shape[1]
+    shown, rows = [], []
     task = table.explain_prefix[0].tolist()
-    rows = [encode(tokenizer, explain_given_label_prefix(text)) for text in texts]
-    rows = [row if len(row) <= room else [*row[: room - len(task)], *task] for row in rows]
-    device = table.label_prefixes.device
+    for text, room in zip(texts, table.rooms(batch), strict=True):
+        fitted, row = text, encode(tokenizer, explain_given_label_prefix(text))
+        if len(row) > room:
+            fitted = fitting_label(tokenizer, text, room)
+            row = encode(tokenizer, explain_given_label_prefix(fitted))
+        # Even without a label the prefix may be too long; it closes with the task's word.
+        rows.append(row if len(row) <= room else [*row[: room - len(task)], *task])
+        shown.append(fitted)
+    device = table.predict_prefix.device
     lengths = torch.tensor([len(row) for row in rows], device=device)
-    return pad(rows, table.pad_id).to(device), lengths
+    return pad(rows, table.pad_id).to(device), lengths, shown

@@ -18,6 +18,8 @@ from transformers import PreTrainedModel
 
 from r2d_ray.cycle import cycle_loss_sum
 from r2d_ray.data.batches import IGNORED, Batch, select_rows
+from r2d_ray.data.options import Options
+from r2d_ray.flops import Lengths, ModelShape, training_flops
 from r2d_ray.labels import PromptTable, label_log_probabilities
 from r2d_ray.sampling import Choice, Prompts, Stage2, Sums, chosen_labels, rationale_prompts
 from r2d_ray.schedules import gumbel_temperature, label_weight
@@ -79,7 +81,8 @@ def stage1_loss(
     ids, mask = table.explain(batch)
     out = teacher_forced(model, core, ids, mask, batch["rationale_ids"])
     loss = out.loss_sum / max(1, batch["rationale_tokens"])
-    return loss, {"rationale_loss": loss.detach(), **padding_sums(mask)}
+    sums = pass_sums(core, mask, batch["rationale_ids"] != IGNORED)
+    return loss, {"rationale_loss": loss.detach(), **sums}
 
 
 def stage2_loss(
@@ -97,13 +100,15 @@ def stage2_loss(
     config, table = stage.config, stage.table
     alpha = label_weight(step, config)
     ids, mask = table.predict(batch)
-    targets = table.label_targets[batch["label_index"]]
+    options = table.options(batch)
+    targets = options.targets_of(batch["label_index"])
     label_pass = teacher_forced(model, core, ids, mask, targets)
     label_loss = label_pass.loss_sum / max(1, batch["label_tokens"])
-    sums: Sums = {"label_loss": label_loss.detach(), "alpha": alpha, **padding_sums(mask)}
+    sums: Sums = {"label_loss": label_loss.detach(), "alpha": alpha}
+    sums |= pass_sums(core, mask, targets != IGNORED)
     sums["rows"] = float(len(targets))
     with torch.no_grad():
-        choice = predict_pass_choice(core, label_pass, mask, targets, table)
+        choice = predict_pass_choice(core, label_pass, mask, targets, options)
         sums["label_errors"] = (choice.index != batch["label_index"]).sum()
         if config.needs_running_means:
             sums["confidence"] = choice.confidence.sum()
@@ -122,25 +127,44 @@ def stage2_loss(
     # The divisor counts dropped rows too: dropping a row must not raise the weight of the others.
     rationale_loss = rationale_pass.loss_sum / max(1, batch["rationale_tokens"])
     sums.update(prompts.sums, rationale_loss=rationale_loss.detach())
-    for name, value in padding_sums(prompts.mask).items():
-        sums[name] = sums[name] + value
+    add(sums, pass_sums(core, prompts.mask, targets != IGNORED))
     loss = alpha * label_loss + (1.0 - alpha) * rationale_loss
     if config.cycle_loss_weight > 0 and step > config.sampling_start_ratio * config.max_steps:
-        cycle = cycle_share(model, core, batch, rationale_pass, targets, prompts, step, stage)
+        cycle, cost = cycle_share(model, core, batch, rationale_pass, targets, prompts, step, stage)
+        add(sums, cost)
         sums["cycle_loss"] = cycle.detach()
         loss = loss + config.cycle_loss_weight * cycle
     return loss, sums
 
 
 def predict_pass_choice(
-    core: PreTrainedModel, label_pass: Pass, mask: Tensor, targets: Tensor, table: PromptTable
+    core: PreTrainedModel, label_pass: Pass, mask: Tensor, targets: Tensor, options: Options
 ) -> Choice:
-    """Return the labels that the predict pass already made would choose."""
+    """Return the labels that the predict pass already made would choose.
+
+    `targets` (rows, width) are the gold labels'. Open labels are not scored: see `forced_choice`.
+    """
+    if not options.packed:
+        return forced_choice(label_pass, targets)
     lengths = (targets != IGNORED).sum(dim=1)
     first = label_pass.logits[lengths.cumsum(0) - lengths]
     return chosen_labels(
-        label_log_probabilities(core, first, label_pass.encoder_states, mask, table.tokens)
+        label_log_probabilities(core, first, label_pass.encoder_states, mask, options)
     )
+
+
+def forced_choice(label_pass: Pass, targets: Tensor) -> Choice:
+    """Return whether each row's open label would be written: index 0 if so, else -1.
+
+    Where the likeliest token differs from gold nowhere, greedy decoding writes gold; where it
+    does, decoding leaves gold at the first such place. The confidence is the exponential of the
+    mean log-probability of these likeliest tokens.
+    """
+    keep = targets != IGNORED
+    best = label_pass.logits.float().log_softmax(dim=-1).max(dim=-1)
+    other = torch.zeros_like(targets).masked_scatter(keep, (best.indices != targets[keep]).long())
+    scores = torch.zeros(keep.shape, device=keep.device).masked_scatter(keep, best.values)
+    return Choice(-other.amax(dim=1), (scores.sum(dim=1) / keep.sum(dim=1)).exp())
 
 
 def cycle_share(
@@ -152,8 +176,8 @@ def cycle_share(
     prompts: Prompts,
     step: int,
     stage: Stage2,
-) -> Tensor:
-    """Return this micro-batch's share of the cycle loss, by the step's label tokens.
+) -> tuple[Tensor, Sums]:
+    """Return this micro-batch's share of the cycle loss, by the step's label tokens, and its cost.
 
     Mended, rows that show a wrong label are left out: the rationale loss draws them to the gold
     rationale, from which their label cannot be read.
@@ -175,9 +199,44 @@ def cycle_share(
         gumbel_temperature(step, config),
         attend_padding=authors,
     )
-    return torch.div(total, max(1, batch["explained_label_tokens"]))
+    head = stage.table.predict_prefix.expand(len(keep), -1)
+    read = torch.cat([torch.ones_like(head), keep.long()], dim=1) * ~left_out[:, None]
+    cost = pass_sums(core, read, targets != IGNORED)
+    weight = core.get_input_embeddings().weight
+    assert isinstance(weight, Tensor)
+    mixtures = 2 * keep.sum() * weight.numel()  # soft tokens, from all of the vocabulary
+    cost["model_flops"] = cost["model_flops"] + 3 * mixtures
+    return torch.div(total, max(1, batch["explained_label_tokens"])), cost
 
 
-def padding_sums(mask: Tensor) -> Sums:
-    """Return the encoder positions of a pass and how many of them are padding."""
-    return {"positions": float(mask.numel()), "padding": mask.numel() - mask.sum()}
+def add(sums: Sums, more: Sums) -> None:
+    """Add sums of the same names in place."""
+    for name, value in more.items():
+        sums[name] = sums[name] + value
+
+
+def pass_sums(core: PreTrainedModel, mask: Tensor, targets: Tensor) -> Sums:
+    """Return what a training pass costs: positions, padding, real tokens and model FLOPs.
+
+    Args:
+        core: The T5; its sizes count.
+        mask: (rows, length) of the input.
+        targets: (rows, length), true where there is a target token.
+
+    Passes without a gradient (scoring labels whose first tokens collide, generation) are not in.
+    """
+    inputs, outputs = mask.sum(dim=1), targets.sum(dim=1)
+    lengths = Lengths(
+        encoder_tokens=inputs.sum(),
+        decoder_tokens=outputs.sum(),
+        encoder_pairs=(inputs * inputs).sum(),
+        decoder_pairs=(outputs * outputs).sum(),
+        cross_pairs=(inputs * outputs).sum(),
+    )
+    return {
+        "positions": float(mask.numel()),
+        "padding": mask.numel() - lengths.encoder_tokens,
+        "encoder_tokens": lengths.encoder_tokens,
+        "decoder_tokens": lengths.decoder_tokens,
+        "model_flops": training_flops(ModelShape.of(core.config), lengths),
+    }

@@ -3,11 +3,12 @@
 Every F1 comes from a confusion matrix, and a matrix is a sum over rows: the score of any subset
 or bootstrap draw of rows needs only the sum of their matrices. Labels are compared as they are;
 cleaning generated text is the caller's work. Rows that bring their own answer options have no
-fixed set of texts: score the letters of their options.
+fixed set of texts: score the letters of their options. Open labels have scores of their own.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -93,6 +94,33 @@ def label_scores(
         ValueError: if there is no row.
     """
     return scores_from_confusion(confusion(gold, predicted, labels), labels)
+
+
+def same_text(text: str) -> str:
+    """Return what an open label is compared by: the text without case and extra spaces."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def open_label_scores(gold: Sequence[str], predicted: Sequence[str | None]) -> dict[str, float]:
+    """Return `macro_f1` and `accuracy` (0 to 1) of labels that may be any text.
+
+    A label is right where it equals gold but for case and spaces. Macro-F1 is over the gold labels
+    of these rows: there is no set that an output could be outside of.
+
+    Raises:
+        ValueError: if there is no row.
+    """
+    if not gold:
+        raise ValueError("no row to score")
+    pairs = [
+        (same_text(a), None if b is None else same_text(b))
+        for a, b in zip(gold, predicted, strict=True)
+    ]
+    support = Counter(right for right, _ in pairs)
+    written = Counter(text for _, text in pairs)
+    hits = Counter(right for right, text in pairs if text == right)
+    f1 = [2 * hits[x] / (support[x] + written[x]) for x in support]
+    return {"macro_f1": sum(f1) / len(f1), "accuracy": hits.total() / len(pairs)}
 
 
 def scores_from_confusion(matrix: Counts, labels: Sequence[str]) -> dict[str, float]:

@@ -134,7 +134,9 @@ def load_tokenizer(config: TrainConfig, texts: Iterable[str]) -> PreTrainedToken
         return train_tokenizer(texts)
     check_checkpoint(config)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(config.model, revision=config.model_revision)
+        tokenizer = AutoTokenizer.from_pretrained(
+            config.model, revision=config.model_revision, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise UserError(f"--model {config.model}: no tokenizer: {_first_line(error)}") from None
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
@@ -151,7 +153,9 @@ def check_checkpoint(config: TrainConfig) -> T5Config:
         UserError: if there is none, or if it is of another family than T5.
     """
     try:
-        found = AutoConfig.from_pretrained(config.model, revision=config.model_revision)
+        found = AutoConfig.from_pretrained(
+            config.model, revision=config.model_revision, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise UserError(
             f"--model {config.model}: {_first_line(error)} (allowed: {', '.join(SCRATCH_MODELS)}, "
@@ -222,7 +226,12 @@ def load_weights(name: str, revision: str | None = None, **overrides: Any) -> Pr
 
     try:
         model = AutoModelForSeq2SeqLM.from_pretrained(
-            name, revision=revision, use_safetensors=True, dtype=torch.float32, **overrides
+            name,
+            revision=revision,
+            use_safetensors=True,
+            trust_remote_code=False,  # unset, it is asked for at the terminal
+            dtype=torch.float32,
+            **overrides,
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"--model {name}: no safetensors weights: {_first_line(error)}") from None

@@ -16,13 +16,14 @@ from r2d_ray.data.card import data_card
 from r2d_ray.data.columns import parse_columns
 from r2d_ray.data.examples import Splits, content_hash, pick_source
 from r2d_ray.data.sources import DataRequest, check_source, load_splits
+from r2d_ray.data.splits import MAX_LABELS, label_kind
 from r2d_ray.errors import UserError
 from r2d_ray.methods import Method, get_method
 from r2d_ray.provenance import git_commit, versions
 from r2d_ray.records import StudyInfo
 from r2d_ray.search_space import SearchSpace, distributions, load_search_space, prepare_space
 from r2d_ray.settings import StudySettings
-from r2d_ray.study import check_name, read_info
+from r2d_ray.study import check_name, read_info, read_trials
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 NAMED_SPACES = ("bioasq", "pubmedqa", "triage")  # sets that have a space of their own
@@ -116,10 +117,8 @@ def find_model(config: TrainConfig) -> str:
 
 def check_data(splits: Splits, config: TrainConfig) -> None:
     """Raise UserError unless this data can train this run: labels and rationales are there."""
-    if not splits.labels:
-        raise UserError(
-            f"{splits.name}: rows bring their own answer options (allowed: one fixed label set)"
-        )
+    if label_kind(splits.labels, splits.train) == "open":
+        check_open_labels(splits, config)
     for source in (config.rationale_source, config.stage1_rationale_source):
         if source is not None:
             check_source(splits, source)
@@ -133,6 +132,22 @@ def check_data(splits: Splits, config: TrainConfig) -> None:
         raise UserError(
             f"{splits.name}: no validation row has a rationale of source {source!r}, by which "
             "training is evaluated (allowed: another --rationale-source, --method sft)"
+        )
+
+
+def check_open_labels(splits: Splits, config: TrainConfig) -> None:
+    """Raise UserError unless this run can train labels that are any text: they are generated."""
+    count = len({row.label for _, rows in splits.items() for row in rows})
+    if config.label_choice != "generate":
+        raise UserError(
+            f"{splits.name}: {count} different labels are open, label_choice = "
+            f"{config.label_choice!r} needs a fixed set of at most {MAX_LABELS} or options by row "
+            "(allowed: --set label_choice=generate, --columns choices=COLUMN)"
+        )
+    if config.sampling_label == "random_wrong":
+        raise UserError(
+            f"{splits.name}: labels are open, there is no other label for sampling_label = "
+            "'random_wrong' (allowed: predicted)"
         )
 
 
@@ -153,7 +168,7 @@ def make_plan(settings: StudySettings) -> StudyPlan:
     method = get_method(settings.method)
     loaded = load_search_space(default_space(settings))
     values = trial_0(settings, method, loaded)
-    fixed = {**method.values, **{k: v for k, v in settings.overrides.items() if k in loaded.search}}
+    fixed = {**method.values, **loaded.fixed_by(settings.overrides)}
     space, dropped = prepare_space(loaded, values, fixed)
     chosen = values.get("selection_metric", space.metric)
     if chosen != space.metric:
@@ -172,6 +187,7 @@ def make_plan(settings: StudySettings) -> StudyPlan:
     check_data(splits, config)
     if settings.warm_start:
         older = read_info(Path(settings.warm_start))
+        read_trials(Path(settings.warm_start), older)  # refused now or never
         if older.space["metric"] != space.metric:
             raise UserError(
                 f"--warm-start {settings.warm_start}: it searched {older.space['metric']!r}, "

@@ -5,9 +5,10 @@ python -m r2d_ray.predict --model STUDY/best --input notes.jsonl --output predic
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.columns import parse_columns, table_rows
@@ -16,9 +17,6 @@ from r2d_ray.data.tables import read_parts
 from r2d_ray.errors import UserError
 from r2d_ray.export import read_model_file
 from r2d_ray.records import Prediction, write_jsonl
-
-if TYPE_CHECKING:
-    pass
 
 
 def predict_file(
@@ -37,14 +35,26 @@ def predict_file(
     """
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size}: allowed is at least 1")
-    if target.is_dir() or not target.parent.is_dir():
-        said = "it is a folder" if target.is_dir() else "its folder does not exist"
-        raise UserError(f"--output {target}: {said} (allowed: a file to write)")
+    check_output(target)
     labels, config = read_model_file(model_dir)
     rows = read_rows(source, columns)
     config = config.model_copy(update={"per_device_eval_batch_size": batch_size})
     write_jsonl(target, predict_rows(model_dir, labels, config, rows, pick_device(device)))
     return len(rows)
+
+
+def check_output(target: Path) -> None:
+    """Raise UserError unless a file can be written there; found out before any work."""
+    said = "it is a folder" if os.path.isdir(target) else None
+    if not said and not os.path.isdir(target.parent):
+        said = "its folder does not exist"
+    try:
+        if not said:
+            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):
+                return
+    except OSError as error:
+        said = str(error.strerror)
+    raise UserError(f"--output {target}: {said} (allowed: a file to write)")
 
 
 def read_rows(source: Path, columns: str | None) -> Sequence[Example]:
@@ -81,8 +91,8 @@ def predict_rows(
     from transformers import AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
+    from r2d_ray.data.options import set_tokens
     from r2d_ray.data.prepare import text_table
-    from r2d_ray.data.tokens import label_tokens
     from r2d_ray.evaluate import Evaluator, predictions
     from r2d_ray.labels import prompt_table
     from r2d_ray.models import load_weights
@@ -90,7 +100,7 @@ def predict_rows(
     transformers_logging.disable_progress_bar()
     device = torch.device(device_name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model_dir)
+        tokenizer = AutoTokenizer.from_pretrained(model_dir, trust_remote_code=False)
         model = load_weights(str(model_dir))
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(
@@ -98,7 +108,13 @@ def predict_rows(
             f"({type(error).__name__}); allowed: the best/ folder of a study"
         ) from None
     torch.nn.Module.to(model, device)
-    table = prompt_table(tokenizer, label_tokens(tokenizer, labels), device)
+    tokens = set_tokens(tokenizer, labels, rows, config)
+    if tokens.kind == "open" and config.label_choice != "generate":
+        raise UserError(
+            f"--model {model_dir} chooses among the options of a row, and no row has any "
+            "(allowed: a column choices, or --columns choices=COLUMN)"
+        )
+    table = prompt_table(tokenizer, tokens, device)
     evaluator = Evaluator(model, tokenizer, table, config)
     tokenised = text_table(rows, tokenizer, labels, config)
     chosen = evaluator.labels(tokenised)

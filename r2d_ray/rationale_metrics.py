@@ -1,8 +1,7 @@
-"""Scores of rationales against a reference: BLEU, ROUGE-L and BERTScore, row by row.
+"""Scores of texts against references: BLEU, ROUGE-L and BERTScore, pair by pair.
 
-They measure how plausible a text is, not whether it is the reason of a prediction (alignment.py
-does that). Each row keeps its sufficient statistics, so that any subset or bootstrap draw is
-scored by `summarise_rationales` without reading a text again.
+Each pair gives its sufficient statistics, so that any subset or bootstrap draw is scored by
+`summarise_statistics` without reading a text again. Which texts are scored: plausibility.py.
 """
 
 from __future__ import annotations
@@ -18,6 +17,10 @@ from numpy.typing import NDArray
 from r2d_ray.bertscore import BertEncoder, bert_scores
 
 NGRAM_ORDER = 4
+Pair = tuple[str, str]
+"""A text and the reference that it is scored against; neither is None, the reference not blank."""
+Statistics = dict[str, list[float]]
+"""What one pair adds to the scores, by metric, as `Prediction.statistics` keeps it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,62 +79,39 @@ def rouge_l(candidates: Sequence[str], references: Sequence[str]) -> list[float]
     ]
 
 
-def rationale_statistics(
-    candidates: Sequence[str | None],
-    references: Sequence[str | None],
-    encoder: BertEncoder | None,
-    batch_size: int = 64,
-) -> list[dict[str, list[float]]]:
-    """Return what each row adds to the rationale scores, as `Prediction.statistics` keeps it.
-
-    A row has `bleu` (10 counts, see `BleuResult`), `rouge_l` and, with an encoder, `bertscore`
-    (one value each). It is empty if the row has no reference (None or blank), and every row is
-    empty if no row has a candidate. Otherwise a missing candidate counts as an empty text.
-    """
-    rows: list[dict[str, list[float]]] = [{} for _ in candidates]
-    if all(candidate is None for candidate in candidates):
-        return rows
-    pairs = enumerate(zip(candidates, references, strict=True))
-    scored = {i: (text or "", target) for i, (text, target) in pairs if target and target.strip()}
-    texts = [text for text, _ in scored.values()]
-    targets = [target for _, target in scored.values()]
-    counts = bleu(texts, targets).statistics.tolist()
-    for i, count, rouge in zip(scored, counts, rouge_l(texts, targets), strict=True):
-        rows[i] = {"bleu": count, "rouge_l": [rouge]}
-    if encoder is not None:
-        scores = bert_scores(texts, targets, encoder, batch_size)
-        for i, score in zip(scored, scores, strict=True):
-            rows[i]["bertscore"] = [score]
-    return rows
+def overlap_statistics(pairs: Sequence[Pair]) -> list[Statistics]:
+    """Return `bleu` (10 counts, see `BleuResult`) and `rouge_l` (one value) of every pair."""
+    texts, references = [text for text, _ in pairs], [reference for _, reference in pairs]
+    counts = bleu(texts, references).statistics.tolist()
+    shares = rouge_l(texts, references)
+    return [
+        {"bleu": count, "rouge_l": [share]} for count, share in zip(counts, shares, strict=True)
+    ]
 
 
-def summarise_rationales(
-    rows: Iterable[Mapping[str, Sequence[float]]],
+def bertscore_statistics(pairs: Sequence[Pair], encoder: BertEncoder) -> list[Statistics]:
+    """Return `bertscore` (one value) of every pair; the encoder is loaded in each call."""
+    texts, references = [text for text, _ in pairs], [reference for _, reference in pairs]
+    return [{"bertscore": [score]} for score in bert_scores(texts, references, encoder)]
+
+
+def summarise_statistics(
+    rows: Iterable[Mapping[str, Sequence[float]]], prefix: str = ""
 ) -> dict[str, float | None]:
-    """Return the scores of any rows of `rationale_statistics`; empty rows are left out.
+    """Return the scores of any rows of statistics, those whose names begin with the prefix.
+
+    Rows without a statistic are left out of its score.
 
     Returns:
         `bleu` (corpus, 0 to 100), `rouge_l` and `bertscore` (means, about 0 to 1); None where no
-        row has the score.
+        row has the statistic.
     """
-    scored = [row for row in rows if row]
-    counts = [row["bleu"] for row in scored]
+    scored = list(rows)
+    counts = [row[f"{prefix}bleu"] for row in scored if f"{prefix}bleu" in row]
     summary: dict[str, float | None] = {
         "bleu": bleu_from_statistics(np.array(counts)) if counts else None
     }
     for name in ("rouge_l", "bertscore"):
-        values = [row[name][0] for row in scored if name in row]
+        values = [row[prefix + name][0] for row in scored if prefix + name in row]
         summary[name] = fmean(values) if values else None
     return summary
-
-
-def rationale_scores(
-    candidates: Sequence[str | None],
-    references: Sequence[str | None],
-    encoder: BertEncoder | None,
-) -> dict[str, float | None]:
-    """Return `bleu`, `rouge_l` and `bertscore` over the rows that have a reference.
-
-    See `rationale_statistics` for what counts and `summarise_rationales` for ranges and None.
-    """
-    return summarise_rationales(rationale_statistics(candidates, references, encoder))

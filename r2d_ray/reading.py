@@ -7,6 +7,7 @@ never on a judged model's output; what it measures is alignment.py's.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,17 @@ from r2d_ray.evaluate import Evaluator
 from r2d_ray.records import Prediction, read_jsonl, write_jsonl
 
 
-def read_texts(evaluator: Evaluator, texts: Sequence[str]) -> list[str]:
-    """Return the label that a model predicts from each text alone (`predict: text`)."""
+def read_texts(
+    evaluator: Evaluator, texts: Sequence[str], sets: Sequence[Sequence[str]]
+) -> list[str]:
+    """Return the label that a model predicts from each text alone (`predict: text`).
+
+    A model of rows with options sees each row's own beside the text (`sets`).
+    """
+    own = evaluator.table.tokens.kind == "choices"
     rows = [
-        Example(id=str(i), group="", question="", context=text, label="")
-        for i, text in enumerate(texts)
+        Example(str(i), "", "", text, "", choices=tuple(options) if own else None)
+        for i, (text, options) in enumerate(zip(texts, sets, strict=True))
     ]
     labels = evaluator.table.tokens.labels
     table = text_table(rows, evaluator.tokenizer, labels, evaluator.config)
@@ -41,17 +48,40 @@ def read_texts(evaluator: Evaluator, texts: Sequence[str]) -> list[str]:
 
 def own_reading(evaluator: Evaluator, found: Sequence[Prediction]) -> dict[str, float | None]:
     """Return consistency, sufficiency and gold robustness of the judged model."""
-    read = read_texts(evaluator, [row.rationale or "" for row in found])
-    read_gold = read_texts(evaluator, [row.reference or "" for row in found])
+    sets = [row.options for row in found]
+    read = read_texts(evaluator, [row.rationale or "" for row in found], sets)
+    read_gold = read_texts(evaluator, [row.reference or "" for row in found], sets)
     return own_reading_scores(found, read, read_gold)
+
+
+def with_given_gold(
+    evaluator: Evaluator, rows: Dataset, found: Sequence[Prediction]
+) -> list[Prediction]:
+    """Return the predictions with the rationale given the gold label.
+
+    It is the same text where the prediction is gold or the prompt shows no label; only the others
+    are generated.
+    """
+    shown = evaluator.config.rationale_prompt == "given_label"
+    wrong = [i for i, row in enumerate(found) if shown and row.label != row.gold_label]
+    texts = {i: row.rationale for i, row in enumerate(found)}
+    if wrong:
+        gold = [found[i].gold_label or "" for i in wrong]
+        texts |= zip(wrong, evaluator.rationales(rows.select(wrong), gold), strict=True)
+    return [row.model_copy(update={"given_gold": texts[i]}) for i, row in enumerate(found)]
 
 
 def with_swapped(
     evaluator: Evaluator, rows: Dataset, found: Sequence[Prediction]
 ) -> list[Prediction]:
-    """Return the predictions with a rationale written for another label than the predicted one."""
+    """Return the predictions with a rationale written for another label than the predicted one.
+
+    That is another option of a row that brings its own; open labels have no other one.
+    """
+    if evaluator.table.tokens.kind == "open":
+        return list(found)
     labels = evaluator.table.tokens.labels
-    given = [swapped_labels(row.label or "", labels) for row in found]
+    given = [swapped_labels(row.label or "", row.options or labels) for row in found]
     texts = evaluator.rationales(rows, given)
     return [
         row.model_copy(update={"swapped": {label: text}})
@@ -94,7 +124,7 @@ def read_arms(
     """
     evaluator = load_evaluator(model_dir, prepared_dir, TrainConfig.model_validate(values))
     labels = evaluator.table.tokens.labels
-    readers = {"reader": masked(lambda texts: read_texts(evaluator, texts), labels)}
+    readers = {"reader": masked(partial(read_texts, evaluator))}
     exact = exact_reader(dataset)
     if exact is not None:
         readers["parser"] = exact
@@ -107,8 +137,7 @@ def read_arms(
                 more, verdicts = reading_scores(found, reader, labels, name)
                 scores |= more
                 found = merge_statistics(found, verdicts)
-            gold = [row.gold_label or "" for row in found]
-            scores |= control_scores(gold, readers["reader"], labels, "reader")
+            scores |= control_scores(found, readers["reader"], labels, "reader")
             write_jsonl(file, found)
         found_scores.append(scores)
     return found_scores

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from r2d_ray.errors import UserError
+from r2d_ray.prompts import choice_letter
 
 SCHEMA_VERSION = 1
 
@@ -71,7 +72,10 @@ class TrialRecord(_Record):
 class Prediction(_Record):
     """One row's output: labels, probabilities over the label set, rationale, statistics.
 
-    `swapped` holds rationales that were written for another label than the prediction.
+    `options` are the answer options of a row that brings its own, in its order, repeated texts
+    too; `probabilities` are then over the different ones. They are empty where labels are open.
+    `rationale` is written given the predicted label, `given_gold` given the gold one; `swapped`
+    holds rationales that were written for another label than the prediction.
     """
 
     id: str
@@ -79,12 +83,36 @@ class Prediction(_Record):
     gold_label: str | None = None
     label: str | None = None
     probabilities: dict[str, FiniteFloat] = Field(default_factory=dict)
+    options: tuple[str, ...] = ()
     rationale: str | None = None
+    given_gold: str | None = None
     reference: str | None = None
     tags: tuple[str, ...] = ()
     generated_label: str | None = None
     swapped: dict[str, str] = Field(default_factory=dict)
     statistics: dict[str, list[FiniteFloat]] = Field(default_factory=dict)
+
+    def class_of(self, label: str | None) -> str | None:
+        """Return what a label counts as in scores: itself, or the letter of the row's option.
+
+        None for a text that is none of the row's options; of repeated options it is the first.
+        """
+        if not self.options:
+            return label
+        return choice_letter(self.options.index(label)) if label in self.options else None
+
+    def class_probabilities(self, classes: Sequence[str]) -> dict[str, float]:
+        """Return the probability of every class (`class_of`), 0 of those that the row lacks."""
+        found = {self.class_of(label): value for label, value in self.probabilities.items()}
+        return {name: found.get(name, 0.0) for name in classes}
+
+
+class RowText(_Record):
+    """What a row asks: once a study, beside the predictions, for whoever reads them."""
+
+    id: str
+    question: str
+    context: str
 
 
 class StudyInfo(_Record):
@@ -103,6 +131,21 @@ class StudyInfo(_Record):
     provenance: dict[str, Any]
     versions: dict[str, str]
     git_commit: str | None = None
+
+
+def file_slug(name: str) -> str:
+    """Return a run's name as a part of a file name."""
+    return "-".join("".join(c if c.isalnum() or c == "_" else " " for c in name).split())
+
+
+def prediction_file(folder: Path, name: str, split: str) -> Path:
+    """Return where a run's predictions on a split lie."""
+    return folder / f"{file_slug(name)}-{split}.jsonl"
+
+
+def rows_file(folder: Path, split: str) -> Path:
+    """Return where the texts of a split's rows lie, in the folder of predictions."""
+    return folder / f"rows-{split}.jsonl"
 
 
 R = TypeVar("R", bound=_Record)

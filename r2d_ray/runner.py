@@ -18,20 +18,21 @@ from r2d_ray.export import export_best
 from r2d_ray.finalists import (
     clear_old_predictions,
     controls,
-    evaluate_all,
     finalists,
+    last_look,
     write_result,
+    write_rows,
 )
 from r2d_ray.models import count_parameters
 from r2d_ray.plan import StudyPlan, with_token_counts
 from r2d_ray.records import StudyInfo, write_json
 from r2d_ray.study import (
     StudyFolder,
-    StudyLock,
     extend_study,
     open_study,
     total_samples,
 )
+from r2d_ray.study_lock import StudyLock
 from r2d_ray.tune import Bookkeeper, search
 
 CHECKPOINT_BYTES = 16  # of a parameter: fp32 weights, two Adam moments, and the selected weights
@@ -114,11 +115,11 @@ def finish(
     weights = folder.trial_dir(best.trial) / "best"
     export_best(weights, prepared_dir / "tokenizer", folder.best_dir, plan.info, best)
     clear_old_predictions(folder)
+    write_rows(folder, plan.splits)
     first = books.records.get(0)
     usable_first = first if first is not None and first.status == "done" else None
     jobs = finalists(folder, prepared_dir, best, usable_first)
-    scores = evaluate_all(jobs, folder, allow_hub=plan.info.profile == "paper")
-    table = {job[0].name: found for job, found in zip(jobs, scores, strict=True)}
+    table = last_look(jobs, folder, allow_hub=plan.info.profile == "paper")
     table |= controls(plan.splits)
     result = write_result(folder, best, table, records)
     return {**result, "failures": failures, "best_dir": str(folder.best_dir)}

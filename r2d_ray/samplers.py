@@ -54,8 +54,14 @@ def make_sampler(
     raise unknown("sampler", name, SAMPLERS)
 
 
-def grid_points(distributions: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
+def grid_points(
+    distributions: Mapping[str, BaseDistribution], flag: str = "--sampler grid"
+) -> list[dict[str, Any]]:
     """Return every point of a grid; every domain must be categorical.
+
+    Args:
+        distributions: The domains, by field.
+        flag: What asked for the grid.
 
     Raises:
         UserError: for a domain that has no list of values.
@@ -63,7 +69,7 @@ def grid_points(distributions: Mapping[str, BaseDistribution]) -> list[dict[str,
     choices = []
     for name, domain in distributions.items():
         if not isinstance(domain, CategoricalDistribution):
-            raise UserError(f"--sampler grid: {name} is a range (allowed: type categorical)")
+            raise UserError(f"{flag}: {name} is a range (allowed: type categorical)")
         choices.append(domain.choices)
     points = itertools.product(*choices)
     return [dict(zip(distributions, point, strict=True)) for point in points]

@@ -15,6 +15,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.batches import IGNORED, Batch, pad
+from r2d_ray.data.options import Options
+from r2d_ray.data.tokens import encode
 from r2d_ray.labels import (
     PromptTable,
     generate_with_confidence,
@@ -39,7 +41,10 @@ class Stage2:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The model's own labels: index and confidence, each (rows,)."""
+    """The model's own labels: index and confidence, each (rows,).
+
+    The index is a place among the row's labels; -1 is a text that is none of them.
+    """
 
     index: Tensor
     confidence: Tensor
@@ -57,7 +62,7 @@ class Prompts:
 
 
 def chosen_labels(log_probabilities: Tensor) -> Choice:
-    """Return the choice of log-probabilities (rows, labels) over the label set."""
+    """Return the choice of log-probabilities (rows, labels) over the rows' labels."""
     best = log_probabilities.max(dim=-1)
     return Choice(best.indices, best.values.exp())
 
@@ -76,6 +81,7 @@ def rationale_prompts(
     `sampling_label` says. `predict_prompt` (ids, mask) serves a choice that needs its own pass.
     """
     config, table = stage.config, stage.table
+    options = table.options(batch)
     gold = batch["label_index"]
     probability = gold_probability(step, config)
     coins = [coin(config.seed, row, step) >= probability for row in batch["ids"]]
@@ -89,14 +95,14 @@ def rationale_prompts(
         return generated_prompts(core, batch, sampled, step, stage, predict_prompt)
     else:
         if predicted and any(coins) and not config.sampling_dropout:
-            choice = labels_without_dropout(core, table, *predict_prompt)
+            choice = labels_without_dropout(core, options, *predict_prompt)
         if config.confidence_gate:
             sampled = sampled & gate(choice.confidence, batch, step, stage)
         shown = torch.where(sampled, replacement(choice, batch, step, stage), gold)
         ids, mask = table.explain_given(batch, shown)
     wrong = shown != gold
     sums = sampling_sums(batch, sampled, wrong, probability)
-    return Prompts(ids, mask, wrong, table.label_targets[shown], sums)
+    return Prompts(ids, mask, wrong, options.targets_of(shown), sums)
 
 
 def replacement(choice: Choice, batch: Batch, step: int, stage: Stage2) -> Tensor:
@@ -108,14 +114,14 @@ def replacement(choice: Choice, batch: Batch, step: int, stage: Stage2) -> Tenso
     config, gold = stage.config, batch["label_index"]
     if config.sampling_label == "predicted":
         return choice.index
-    error, others = stage.running.train_error(config), len(stage.table.tokens.labels) - 1
+    error, counts = stage.running.train_error(config), stage.table.options(batch).counts(len(gold))
     shift = [
-        1 + int(coin(config.seed, row, step, "which") * others)
+        1 + int(coin(config.seed, row, step, "which") * (count - 1))
         if coin(config.seed, row, step, "error") < error
         else 0
-        for row in batch["ids"]
+        for row, count in zip(batch["ids"], counts.tolist(), strict=True)
     ]
-    return torch.remainder(gold + torch.tensor(shift, device=gold.device), others + 1)
+    return torch.remainder(gold + torch.tensor(shift, device=gold.device), counts)
 
 
 def gate(confidence: Tensor, batch: Batch, step: int, stage: Stage2) -> Tensor:
@@ -140,7 +146,7 @@ def sampling_sums(batch: Batch, sampled: Tensor, wrong: Tensor, probability: flo
 
 @torch.no_grad()
 def labels_without_dropout(
-    core: PreTrainedModel, table: PromptTable, ids: Tensor, mask: Tensor
+    core: PreTrainedModel, options: Options, ids: Tensor, mask: Tensor
 ) -> Choice:
     """Return the labels chosen with dropout off, by a pass of its own."""
     training = core.training
@@ -148,7 +154,7 @@ def labels_without_dropout(
     start = torch.full((len(ids), 1), core.config.decoder_start_token_id, device=ids.device)
     out = core(input_ids=ids, attention_mask=mask, decoder_input_ids=start, use_cache=False)
     scores = label_log_probabilities(
-        core, out.logits[:, 0], out.encoder_last_hidden_state, mask, table.tokens
+        core, out.logits[:, 0], out.encoder_last_hidden_state, mask, options
     )
     core.train(training)
     return chosen_labels(scores)
@@ -167,21 +173,24 @@ def generated_prompts(
     config, table, tokenizer = stage.config, stage.table, stage.tokenizer
     core.train(config.sampling_dropout)
     texts, confidence = generate_with_confidence(
-        core, tokenizer, *predict_prompt, config.max_label_length, synced=config.zero_stage == 3
+        core,
+        tokenizer,
+        *predict_prompt,
+        config.max_label_length,
+        synced=config.zero_stage == 3,
+        over_padding=config.r2d_c_variant == "authors",
     )
     core.train()
     sums: Sums = {}
     if config.confidence_gate:
         sampled = sampled & gate(confidence, batch, step, stage)
         sums = {"confidence": confidence.sum(), "confidence_rows": float(len(texts))}
-    gold = [table.tokens.labels[i] for i in batch["label_index"].tolist()]
+    gold = table.gold_texts(batch)
     use = sampled.tolist()
     shown = [text if own else right for text, right, own in zip(texts, gold, use, strict=True)]
-    prefixes, lengths = text_prefixes(tokenizer, shown, table)
+    prefixes, lengths, shown = text_prefixes(tokenizer, shown, table, batch)
     ids, mask = table.join(prefixes, lengths, batch)
     wrong = torch.tensor([a != b for a, b in zip(shown, gold, strict=True)], device=ids.device)
-    targets = [
-        [*tokenizer(text, add_special_tokens=False)["input_ids"], table.eos] for text in shown
-    ]
+    targets = [[*encode(tokenizer, text), table.eos] for text in shown]
     sums |= sampling_sums(batch, sampled, wrong, gold_probability(step, config))
     return Prompts(ids, mask, wrong, pad(targets, IGNORED).to(ids.device), sums)

@@ -6,16 +6,17 @@ tables. Files are data: no tags, anchors, inheritance or conditions.
 
 from __future__ import annotations
 
+import os
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from r2d_ray.config import SELECTION_METRICS, TrainConfig, build_config
 from r2d_ray.errors import UserError, unknown
+from r2d_ray.plain_yaml import read_plain_yaml
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # user's, and which Python 3.11 cannot read in an editable install.
 SPACES = Path(__file__).resolve().parent.parent / "search_spaces"
 
+DEFAULT = "default"  # a choice that stands for trial 0's value, which differs by profile and flags
 SCALARS = (bool, int, float, str, type(None))  # what Optuna's journal keeps as a choice
 
 
@@ -61,6 +63,18 @@ class Domain(BaseModel):
         assert self.high is not None
         return self.low, self.high
 
+    @property
+    def relative(self) -> bool:
+        """Whether a choice stands for trial 0's value."""
+        return self.choices is not None and DEFAULT in self.choices
+
+    def resolved(self, value: Any) -> Domain:
+        """Return the domain with trial 0's value in the place of the word; doubles fall away."""
+        if self.choices is None or not self.relative:
+            return self
+        choices = dict.fromkeys(value if choice == DEFAULT else choice for choice in self.choices)
+        return self.model_copy(update={"choices": tuple(choices)})
+
     def contains(self, value: Any) -> bool:
         """Return whether the value can be drawn from this domain."""
         if self.choices is not None:
@@ -77,7 +91,8 @@ class Domain(BaseModel):
 class SearchSpace(BaseModel):
     """What a study searches: `metric` to `mode`, over `search`, with `fixed` for every trial.
 
-    Keys of `fixed` and `search` are TrainConfig fields; their values lie within its bounds.
+    Keys of `fixed` and `search` are TrainConfig fields; their values lie within its bounds. The
+    word `default` may be a choice until `prepare_space` knows trial 0's value.
     `model_dump(mode="json")` and `model_validate` carry a space through study.json unchanged.
     """
 
@@ -113,16 +128,38 @@ class SearchSpace(BaseModel):
             raise ValueError(f"{both[0]} is both fixed and searched (allowed: one of them)")
         return self
 
+    def fixed_by(self, flags: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the flags that end the search of a field.
+
+        A search whose choices hold `default` goes on, with the flag's value in the word's place.
+        """
+        search = self.search
+        return {k: v for k, v in flags.items() if k in search and not search[k].relative}
+
 
 def _field_value(field: str, value: object) -> Any:
     """Return the value as TrainConfig reads it: `1e-5`, a string in YAML, becomes a number."""
     return getattr(build_config({field: value}), field)
 
 
+def _choice(field: str, choice: object) -> Any:
+    """Return a choice as TrainConfig reads it, the word `default` where it is no value itself."""
+    if choice != DEFAULT or field not in TrainConfig.model_fields:
+        return _field_value(field, choice)
+    try:
+        _field_value(field, choice)
+    except UserError:
+        return DEFAULT
+    raise UserError(
+        f"{field}: choice {DEFAULT!r} is a {field} as well as the word for trial 0's value "
+        "(allowed: the value itself)"
+    )
+
+
 def _in_bounds(field: str, domain: Domain) -> Domain:
     """Return the domain with its values as TrainConfig reads them; UserError where it does not."""
     if domain.choices is not None:
-        choices = tuple(_field_value(field, choice) for choice in domain.choices)
+        choices = tuple(_choice(field, choice) for choice in domain.choices)
         if len(set(choices)) < len(choices):
             raise UserError(f"{field}: choices {domain} hold a value twice")
         return domain.model_copy(update={"choices": choices})
@@ -143,13 +180,13 @@ def load_search_space(name_or_path: str) -> SearchSpace:
         UserError: for an unknown name, an unreadable file, YAML with tags, anchors or a key twice,
             an unknown key or field, or a value that is not allowed; with file and field.
     """
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))
     if "/" not in name_or_path and path.suffix not in (".yaml", ".yml"):
         names = [file.stem for file in SPACES.glob("*.yaml")]
         if name_or_path not in names:
             raise unknown("search space", name_or_path, [*names, "FILE.yaml"])
         path = SPACES / f"{name_or_path}.yaml"
-    document = _read_yaml(path)
+    document = read_plain_yaml(path)
     if not isinstance(document, dict):
         raise UserError(f"{path}: holds no mapping (allowed keys: {', '.join(_KEYS)})")
     for key in document:
@@ -179,45 +216,12 @@ def _first_line(error: ValidationError) -> str:
     return f"{where} = {reprlib.repr(first['input'])}: {said}"
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice (YAML would keep the last one silently)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                said = f"key {key.value!r} stands twice"
-                raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path) -> Any:
-    """Return the one document of a YAML file, as plain values; UserError with file and line."""
-    try:
-        text = path.read_bytes()
-        event: Any  # which attributes it has depends on its kind
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            for extra in ("tag", "anchor"):  # an alias event bears its anchor's name
-                if getattr(event, extra, None) is not None:
-                    said = f"YAML {extra} {getattr(event, extra)!r} (allowed: plain values only)"
-                    raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
-        return yaml.load(text, Loader=_Loader)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror} (allowed: a readable YAML file)") from None
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{path}{line}: {error.problem}") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise UserError(f"{path}: nested too deeply (allowed: 3 levels)") from None
-
-
 def prepare_space(
     space: SearchSpace, defaults: Mapping[str, Any], method_fixed: Mapping[str, Any]
 ) -> tuple[SearchSpace, tuple[str, ...]]:
     """Return the space without the fields that the method fixes, and the names of those fields.
+
+    The word `default` among choices becomes trial 0's value.
 
     Args:
         space: As loaded.
@@ -236,7 +240,8 @@ def prepare_space(
     trial_0 = build_config(defaults)
     for field, domain in search.items():
         default = getattr(trial_0, field)
-        if not domain.contains(default):
+        search[field] = domain.resolved(default)
+        if not search[field].contains(default):
             said = f"default {default!r} lies outside {domain}"
             raise UserError(f"space {space.name}: {field}: {said}")
     fixed = {field: value for field, value in space.fixed.items() if field not in dropped}

@@ -47,6 +47,7 @@ class CompareSettings(StudySettings):
     methods: Annotated[tuple[str, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...], Field(min_length=1)]
     study: tuple[str, ...] = ()
+    grid: str | None = None
     rationale_sources: tuple[str, ...] = ()
     equal_steps: bool = True
 

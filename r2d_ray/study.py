@@ -1,4 +1,4 @@
-"""The study folder: layout, provenance, creation, refusal, resume and lock.
+"""The study folder: layout, provenance, creation, refusal, and resume.
 
 A folder is a study if it holds our study.json. It appears complete or not at all, and is refused,
 before anything is written, if it was made from other data or other settings.
@@ -11,17 +11,19 @@ import json
 import os
 import re
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, NamedTuple
 
-from filelock import FileLock, Timeout
-
 from r2d_ray.errors import UserError
-from r2d_ray.records import SCHEMA_VERSION, StudyInfo, write_atomically, write_json
+from r2d_ray.records import (
+    SCHEMA_VERSION,
+    StudyInfo,
+    TrialRecord,
+    read_jsonl,
+    write_json,
+)
 
 MAY_CHANGE = ("extended", "max_concurrent_trials", "time_budget_s")
 """Study settings that may differ on resume: none changes what a trial computes."""
@@ -171,7 +173,7 @@ def _reopen(root: Path, wanted: StudyInfo, resume: Resume, extend: bool) -> Open
 def read_info(root: Path) -> StudyInfo:
     """Return what study.json says; raises UserError if the folder is no study that we can read."""
     path = StudyFolder(root).info_path
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
         raise UserError(f"{root} is no study: it has no study.json (allowed: a new name or folder)")
     try:
         stored = json.loads(path.read_bytes())
@@ -182,11 +184,53 @@ def read_info(root: Path) -> StudyInfo:
                 f"{path}: schema version {version!r} (allowed: {SCHEMA_VERSION}); "
                 f"open it with r2d-ray {wrote}, which wrote it"
             )
-        return StudyInfo.model_validate(stored)
-    except (ValueError, LookupError, TypeError, RecursionError):
+        info = StudyInfo.model_validate(stored)
+        if not _is_usable(info):
+            raise ValueError
+        return info
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise UserError(
             f"{path}: not a study.json of ours (allowed: as r2d_ray wrote it)"
         ) from None
+
+
+def _is_usable(info: StudyInfo) -> bool:
+    """Return whether a stored study has what its readers take for granted."""
+    space, study = info.space, info.study
+    numbers = (study.get("num_samples"), study.get("extended", 0))
+    return (
+        isinstance(space.get("metric"), str)
+        and space.get("mode") in ("min", "max")
+        and isinstance(space.get("search", {}), dict)
+        and ("search" in space or info.method == "compare")
+        and all(isinstance(number, int) and number >= 0 for number in numbers)
+        and {"model", "model_revision", "seed"} <= info.config.keys()
+        and isinstance(info.data_card.get("labels"), list)
+        and "kind" in info.provenance
+    )
+
+
+def read_trials(root: Path, info: StudyInfo) -> list[TrialRecord]:
+    """Return the study's records as they stand in records.jsonl.
+
+    Raises:
+        UserError: for a line that is no record, a number that occurs twice, and a finished trial
+            without the study's metric or a searched field.
+    """
+    path = StudyFolder(root).records_path
+    metric, searched = info.space["metric"], info.space.get("search", {})
+    seen = set()
+    records = list(read_jsonl(path, TrialRecord))
+    for record in records:
+        where = f"{path}: trial {record.trial}"
+        if record.trial in seen or record.trial < 0:
+            raise UserError(f"{where} occurs twice (allowed: numbers from 0, each once)")
+        seen.add(record.trial)
+        missing = [name for name in searched if name not in record.config]
+        if record.status == "done" and (metric not in record.metrics or missing):
+            lost = ", ".join(missing) or metric
+            raise UserError(f"{where} is done, but has no {lost} (allowed: as r2d_ray wrote it)")
+    return records
 
 
 def differences(
@@ -243,37 +287,3 @@ def extend_study(folder: StudyFolder, info: StudyInfo, by: int) -> StudyInfo:
     extended = info.model_copy(update={"study": study})
     write_json(folder.info_path, extended.model_dump(mode="json"))
     return extended
-
-
-class StudyLock:
-    """One process at a time for a study; the kernel releases it when its holder dies.
-
-    Beside `study.lock` lies a text with the holder's pid and host, for whoever is refused.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.name = root.name
-        self._lock = FileLock(root / "study.lock", timeout=0, mode=0o600)
-        self._holder = root / "study.lock.holder"
-
-    def __enter__(self) -> StudyLock:
-        """Take the lock; raises UserError with the holder's pid and host if it is taken."""
-        try:
-            self._lock.acquire()
-        except Timeout:
-            holder = self._holder.read_text() if self._holder.exists() else "another process"
-            raise UserError(
-                f"study {self.name} is in use by {holder} (allowed: one run at a time)"
-            ) from None
-        write_atomically(self._holder, f"pid {os.getpid()} on {socket.gethostname()}")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Release the lock."""
-        self._holder.unlink(missing_ok=True)
-        self._lock.release()

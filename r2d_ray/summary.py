@@ -1,4 +1,4 @@
-"""A comparison in numbers: the effective dose of an arm, mean and spread over seeds by method."""
+"""A comparison in numbers: dose, selection and cost of an arm; mean and spread over seeds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from r2d_ray.config import build_config
 from r2d_ray.records import TrialRecord
+from r2d_ray.schedules import gold_probability
+from r2d_ray.series import costs
 
 DOSE_TESTED = 0.02  # mean share of prompts whose label changed, below which sampling is not tested
 
@@ -20,6 +23,38 @@ def dose(record: TrialRecord) -> dict[str, float]:
             found[name] = sum(values) / len(values)
     found["sampling_tested"] = float(found.get("changed_share", 0.0) >= DOSE_TESTED)
     return found
+
+
+def selection(record: TrialRecord) -> dict[str, float]:
+    """Return how often an arm was evaluated in training and where its checkpoint was selected.
+
+    Returns:
+        `evaluations`; `selected_share`, the selected step as a share of stage 2's; and, for an arm
+        whose prompts show a label, `selected_gold_probability` at that step: 1 means that the
+        selected weights never saw a sampled label.
+    """
+    found = {"evaluations": float(len(record.curve))}
+    if record.selected_step is None:
+        return found
+    config = build_config(record.config)
+    found["selected_share"] = record.selected_step / config.max_steps
+    if config.trains_rationales and config.rationale_prompt == "given_label":
+        found["selected_gold_probability"] = gold_probability(record.selected_step, config)
+    return found
+
+
+def cost(record: TrialRecord) -> dict[str, float]:
+    """Return the tokens and model FLOPs of both stages, as if the arm's stage 1 were its alone."""
+    stage2 = costs(record.series, record.steps_done)
+    found = {name: value + record.stage1.get(name, 0.0) for name, value in stage2.items()}
+    if found:
+        found["tokens"] = found["encoder_tokens"] + found["decoder_tokens"]
+    return found
+
+
+def counts(record: TrialRecord) -> dict[str, float]:
+    """Return what is told of an arm beside its scores: dose, selection and cost."""
+    return dose(record) | selection(record) | cost(record)
 
 
 def by_method(records: Sequence[TrialRecord]) -> dict[str, dict[str, Any]]:

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from r2d_ray.config import TrainConfig
+from r2d_ray.errors import UserError
 
 CHECKPOINTS_KEPT = 2  # the newest may be damaged when a node dies: the one before it still serves
 MAX_FAILURES = 2  # replacements of a lost worker before the trial fails
@@ -143,8 +145,20 @@ def run_training(job: TrainingJob, callbacks: Sequence[Any] = ()) -> dict[str, A
     return outcome
 
 
+def check_environment() -> None:
+    """Raise UserError for a secret in what `worker_environment` passes on."""
+    if "@" in urlsplit(os.environ.get("MLFLOW_TRACKING_URI", "")).netloc:
+        raise UserError(
+            "MLFLOW_TRACKING_URI holds a user or a password, which Ray would show (allowed: an "
+            "address alone; MLFLOW_TRACKING_USERNAME and _PASSWORD in the nodes' environment)"
+        )
+
+
 def worker_environment(config: TrainConfig) -> dict[str, str]:
-    """Return the environment variables of a worker process."""
+    """Return the environment variables of a worker process.
+
+    Ray shows them on its dashboard and in its logs: no secret may be among them.
+    """
     # The tokenizer is used before and after forks; its own threads would only warn.
     environment = {"TOKENIZERS_PARALLELISM": "false"}
     if config.gpus_per_worker == 0:

@@ -29,6 +29,7 @@ from transformers.utils import logging as transformers_logging
 from r2d_ray.callbacks import AtStepEnd, ReportEvaluation, SeedPerRank, StepClock, StopWhenFlat
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.batches import Batch, FromStep, StepBatches
+from r2d_ray.data.options import own_options
 from r2d_ray.data.prepare import Prepared
 from r2d_ray.evaluate import Evaluator, label_metrics
 from r2d_ray.labels import prompt_table
@@ -73,6 +74,7 @@ class StageTrainer(Trainer):
             prepared.tables["train"],
             config,
             label_lengths=[len(target) for target in prepared.label_tokens.targets],
+            options=own_options(prepared.tables["train"], prepared.label_tokens.kind),
             rationale_column="stage1_rationale_ids" if stage == "stage1" else "rationale_ids",
             only_with_rationale=stage == "stage1",
             max_steps=self.plan.max_steps,
@@ -180,7 +182,7 @@ class StageTrainer(Trainer):
             )
         else:
             outputs = evaluator.labels(rows)
-            scores |= label_metrics(rows, outputs, self.prepared.label_tokens.labels)
+            scores |= label_metrics(rows, outputs, self.prepared.label_tokens)
             if self.config.trains_rationales:
                 given = self.config.rationale_prompt == "given_label"
                 scores["rationale_loss"] = evaluator.rationale_loss(rows, "rationale_ids", given)

@@ -10,8 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from r2d_ray.config import build_config
+from r2d_ray.errors import UserError
 from r2d_ray.records import Evaluation, StudyInfo, TrialRecord, write_atomically
+from r2d_ray.series import costs
 from r2d_ray.settings import RUNG_RATIO
 from r2d_ray.stage1 import stage1_weights
 from r2d_ray.study import StudyFolder
@@ -21,11 +25,20 @@ OUTCOME = "outcome.json"  # a trial's record, in its folder, the moment it ends
 
 
 def outcome_of(folder: StudyFolder, number: int) -> TrialRecord | None:
-    """Return the record that a trial left in its folder, None if it did not end."""
+    """Return the record that a trial left in its folder, None if it did not end.
+
+    Raises:
+        UserError: for a file that is no record.
+    """
     path = folder.trial_dir(number) / OUTCOME
     if not path.exists():
         return None
-    return TrialRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    try:
+        return TrialRecord.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise UserError(
+            f"{path}: not a trial's outcome of ours (allowed: as r2d_ray wrote it)"
+        ) from None
 
 
 def rung_step(max_steps: int) -> int:
@@ -84,6 +97,7 @@ def train_trial(
         names = ("selected_step", "best_metric", "steps_done")
         stage1 = {"key": entry.key, "built_here": entry.built_here}
         stage1 |= {name: entry.outcome[name] for name in names}
+        stage1 |= costs(entry.outcome["series"], entry.outcome["steps_done"])
     metric = info.space["metric"]
     job = TrainingJob(config, "stage2", prepared_dir, folder.trial_dir(number), weights, metric)
     outcome = run_training(job, callbacks)
@@ -104,6 +118,7 @@ def train_trial(
         selected_step=selected.step,
         steps_done=outcome["steps_done"],
         metrics=selected.scores,
+        counts=costs(outcome["series"], outcome["steps_done"]),
         stage1=stage1,
         step_s=outcome["step_s"],
         device=outcome["device"],

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from r2d_ray.cluster import DRIVER_RESOURCE
 from r2d_ray.plan import StudyPlan
 from r2d_ray.records import StudyInfo, TrialRecord, append_jsonl, read_jsonl
-from r2d_ray.study import StudyFolder
+from r2d_ray.study import StudyFolder, read_trials
 from r2d_ray.train import STOP_FILE
 from r2d_ray.trial import outcome_of, run_trial, rung_step, trial_record
 
@@ -34,7 +34,7 @@ class Bookkeeper:
         self.folder = folder
         self.keep_all = keep_all  # weights of every trial: a comparison evaluates them all
         self.info = info
-        self.records = {r.trial: r for r in read_jsonl(folder.records_path, TrialRecord)}
+        self.records = {record.trial: record for record in read_trials(folder.root, info)}
 
     def ended(self, number: int, values: Mapping[str, Any]) -> TrialRecord:
         """Return the record of a trial that is over, entering it once.

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conftest import tiny_config, toy_splits
+from datasets import Dataset
 
 from r2d_ray.alignment import (
     MASK,
@@ -24,7 +26,7 @@ from r2d_ray.data.samples import build_sample
 from r2d_ray.evaluate import Evaluator
 from r2d_ray.labels import prompt_table
 from r2d_ray.models import load_model
-from r2d_ray.reading import own_reading, read_texts, with_swapped
+from r2d_ray.reading import own_reading, read_texts, with_given_gold, with_swapped
 from r2d_ray.records import Prediction
 
 LABELS = ("yes", "no")
@@ -44,7 +46,7 @@ def row(gold: str, label: str, rationale: str, reference: str = "", **more: obje
     )
 
 
-def word_reader(texts: Sequence[str]) -> list[str | None]:
+def word_reader(texts: Sequence[str], _: object = None) -> list[str | None]:
     """Reads `up` as yes and `down` as no."""
     return ["yes" if "up" in text else "no" if "down" in text else None for text in texts]
 
@@ -71,11 +73,11 @@ def test_a_longer_label_is_masked_before_one_inside_it() -> None:
 def test_a_masked_reader_never_sees_a_label() -> None:
     seen: list[str] = []
 
-    def spy(texts: Sequence[str]) -> list[str | None]:
+    def spy(texts: Sequence[str], _: object) -> list[str | None]:
         seen.extend(texts)
         return [None for _ in texts]
 
-    masked(spy, LABELS)(["yes: it is no use", "the answer is Yes"])
+    masked(spy)(["yes: it is no use", "the answer is Yes"], [LABELS, LABELS])
     assert not any(label in text.lower().split() for text in seen for label in LABELS)
 
 
@@ -122,11 +124,11 @@ def test_the_models_own_reading_by_hand() -> None:
 
 
 def test_controls_show_what_a_reader_knows_without_a_rationale() -> None:
-    gold = ["yes", "yes", "no"]
-    always_yes = masked(lambda texts: ["yes" for _ in texts], LABELS)
-    scores = control_scores(gold, always_yes, LABELS, "reader")
+    found = [row(gold, "yes", "") for gold in ("yes", "yes", "no")]
+    always_yes = masked(lambda texts, _: ["yes" for _ in texts])
+    scores = control_scores(found, always_yes, LABELS, "reader")
     assert scores == {"reader_empty": 2 / 3, "reader_label_only": 2 / 3}
-    leaky = control_scores(gold, masked(lambda texts: list(texts), LABELS), LABELS, "reader")
+    leaky = control_scores(found, masked(lambda texts, _: list(texts)), LABELS, "reader")
     assert leaky["reader_label_only"] == 0, "the mask leaves no label to read"
 
 
@@ -151,7 +153,7 @@ def test_the_exact_reader_of_triage_is_its_protocol() -> None:
     assert reader is not None
     for source in ("nurse", "nurse_sentence", "llm"):
         texts = [r.rationales[source] for r in splits.train]
-        assert list(reader(texts)) == [r.label for r in splits.train]
+        assert list(reader(texts, [splits.labels] * len(texts))) == [r.label for r in splits.train]
     assert exact_reader("bioasq-sample") is None
 
 
@@ -161,7 +163,8 @@ def test_a_model_reads_texts_alone_and_writes_for_swapped_labels(prepared_dir: P
     model = load_model(config, prepared.tokenizer)
     table = prompt_table(prepared.tokenizer, prepared.label_tokens, torch.device("cpu"))
     evaluator = Evaluator(model, prepared.tokenizer, table, config)
-    read = read_texts(evaluator, ["", "The trial says that betol helped.", ""])
+    texts = ["", "The trial says that betol helped.", ""]
+    read = read_texts(evaluator, texts, [()] * 3)
     assert set(read) <= {"yes", "no"}
     assert read[0] == read[2]
     rows = prepared.tables["test"].select(range(3))
@@ -171,3 +174,37 @@ def test_a_model_reads_texts_alone_and_writes_for_swapped_labels(prepared_dir: P
     assert [list(r.swapped) for r in swapped] == [["no"], ["no"], ["yes"]]
     written = evaluator.rationales(rows, ["no", "no", "yes"])
     assert [next(iter(r.swapped.values())) for r in swapped] == written
+
+
+class Writer:
+    """In an evaluator's place: writes the row's id and the label, and counts what it writes."""
+
+    def __init__(self, prompt: str) -> None:
+        self.config = tiny_config(rationale_prompt=prompt)
+        self.written = 0
+
+    def rationales(self, rows: Dataset, labels: Sequence[str]) -> list[str]:
+        self.written += len(rows)
+        return [f"{id_} {label}" for id_, label in zip(rows["id"], labels, strict=True)]
+
+
+ROWS = Dataset.from_dict({"id": list("abcd")})
+WRONG_AND_RIGHT = [
+    *(row("yes", "yes", "a yes"), row("yes", "no", "b no")),
+    *(row("no", "no", "c no"), row("no", "maybe", "d maybe")),
+]
+
+
+def test_only_rows_with_a_wrong_label_are_written_again_for_the_gold_one() -> None:
+    writer: Any = Writer("given_label")
+    found = with_given_gold(writer, ROWS, WRONG_AND_RIGHT)
+    assert [r.given_gold for r in found] == ["a yes", "b yes", "c no", "d no"]
+    assert [r.rationale for r in found] == [r.rationale for r in WRONG_AND_RIGHT]
+    assert writer.written == 2
+
+
+def test_a_prompt_without_a_label_gives_the_same_text_for_the_gold_one() -> None:
+    writer: Any = Writer("plain")
+    found = with_given_gold(writer, ROWS, WRONG_AND_RIGHT)
+    assert [r.given_gold for r in found] == [r.rationale for r in found]
+    assert writer.written == 0

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from r2d_ray.arms import (
     Arm,
+    Ground,
     arm_values,
+    base_values,
     check_equal,
+    check_plan,
     equal_terms,
     make_arms,
     tuned_values,
@@ -26,6 +29,7 @@ from r2d_ray.records import StudyInfo, TrialRecord, write_json, write_jsonl
 from r2d_ray.search_space import load_search_space
 from r2d_ray.study import StudyFolder
 
+GROUND = Ground("toy 0", "embedded", "scratch-tiny", None)
 BASE = {"stage1_max_steps": 200, "max_steps": 300, "learning_rate": 1e-3}
 
 
@@ -38,7 +42,8 @@ def arms(
     add_steps: bool = True,
 ) -> list[Arm]:
     chosen = [get_method(name) for name in methods.split()]
-    return make_arms(chosen, seeds, base, tuned=tuned or {}, sources=sources, add_steps=add_steps)
+    settings = {name: {"default": {}, "tuned": best} for name, best in (tuned or {}).items()}
+    return make_arms(chosen, seeds, base, settings=settings, sources=sources, add_steps=add_steps)
 
 
 # Equal terms
@@ -111,6 +116,31 @@ def test_an_arm_is_stored_as_what_differs_from_the_base(method: str) -> None:
         assert all(info.config[name] != value for name, value in values.items())
 
 
+def test_arms_of_unequal_steps_or_rows_are_refused_before_they_run() -> None:
+    point = {"short": {"max_steps": 100}, "wide": {"per_device_train_batch_size": 65}}
+    for setting, values in point.items():
+        made = {"r2d": {"default": {}, setting: values}}
+        found = make_arms(
+            [get_method("r2d")], [1], BASE, settings=made, sources=(None,), add_steps=True
+        )
+        with pytest.raises(UserError, match=rf"r2d-1 500 steps of 64 rows, r2d-{setting}-1"):
+            check_plan(found)
+    check_plan(arms(" ".join(METHODS)))
+
+
+def test_values_under_all_methods_are_profile_fixed_values_and_flags_in_this_order() -> None:
+    space = load_search_space("embedded")
+    first = space.model_copy(update={"fixed": {"learning_rate": 1e-4, "max_steps": 7, "seed": 3}})
+    last = space.model_copy(update={"fixed": {"max_steps": 8}, "metric": "accuracy"})
+    values = base_values("embedded", [first, last], {"seed": 4})
+    assert (values["learning_rate"], values["max_steps"], values["seed"]) == (1e-4, 8, 4)
+    assert values["stage1_max_steps"] == PROFILES["embedded"]["stage1_max_steps"]
+    assert values["selection_metric"] == "accuracy"
+    assert base_values("embedded", [last], {"selection_metric": "composite"})[
+        "selection_metric"
+    ] == ("composite")
+
+
 # What was run
 
 
@@ -120,14 +150,14 @@ def study_info(method: str, mode: str = "max", **more: Any) -> StudyInfo:
     values: dict[str, Any] = {
         "config": TrainConfig().model_dump(),
         "space": {"metric": metric, "mode": mode, "search": search},
-        "study": {},
-        "data_card": {},
-        "provenance": {},
+        "study": {"num_samples": 4},
+        "data_card": {"labels": ["yes", "no"]},
+        "provenance": {"kind": "sample"},
         "versions": {},
         **more,
     }
     names = {"name": "s", "method": method, "dataset": "toy", "profile": "embedded"}
-    return StudyInfo(**names, data_hash="0", **values)
+    return StudyInfo(**{**names, "data_hash": "0", **values})
 
 
 def record(number: int, score: float = 0.5, status: Any = "done", **more: Any) -> TrialRecord:
@@ -170,10 +200,12 @@ def test_unequal_arms_are_found_in_their_records(other: TrialRecord, said: str) 
 # Tuned arms
 
 
-def made_study(root: Path, method: str, records: list[TrialRecord], mode: str = "max") -> Path:
+def made_study(
+    root: Path, method: str, records: list[TrialRecord], mode: str = "max", **more: Any
+) -> Path:
     root.mkdir()
     folder = StudyFolder(root)
-    write_json(folder.info_path, study_info(method, mode).model_dump(mode="json"))
+    write_json(folder.info_path, study_info(method, mode, **more).model_dump(mode="json"))
     write_jsonl(folder.records_path, records)
     return root
 
@@ -193,7 +225,8 @@ def test_the_best_trial_on_validation_gives_the_searched_values(
         )
         for i, (rate, score) in enumerate(zip(rates, scores, strict=True))
     ]
-    [values] = tuned_values([made_study(tmp_path / "s", "r2d", trials, mode)], ["r2d"]).values()
+    folder = made_study(tmp_path / "s", "r2d", trials, mode)
+    [values] = tuned_values([folder], ["r2d"], GROUND).values()
     assert values["learning_rate"] == rates[best]
     assert set(values) == set(load_search_space("embedded").search)  # the budget is not taken over
 
@@ -204,7 +237,7 @@ def test_each_method_takes_its_own_study(tmp_path: Path) -> None:
         for name, weight in (("r2d", 0.4), ("r2d_c", 0.8))
     }
     folders = [made_study(tmp_path / name, name, rows) for name, rows in trials.items()]
-    found = tuned_values(folders, ["r2d", "r2d_c", "sft"])
+    found = tuned_values(folders, ["r2d", "r2d_c", "sft"], GROUND)
     assert {name: row["label_loss_weight"] for name, row in found.items()} == {
         "r2d": 0.4,
         "r2d_c": 0.8,
@@ -217,15 +250,43 @@ def test_studies_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     one = made_study(tmp_path / "one", "r2d_c", [record(0)])
     none = made_study(tmp_path / "none", "sft", [record(0, status="failed")])
     for folders, said in (
-        ([two, one], r"unequal numbers of trials \{'r2d': 2, 'r2d_c': 1\}"),
+        ([two, one], r"unequal numbers of finished trials \{'r2d': 2, 'r2d_c': 1\}"),
         ([none], f"--study {none}: no trial finished"),
         ([two, two], f"--study {two}: .*twice"),
         ([tmp_path], "is no study"),
     ):
         with pytest.raises(UserError, match=said):
-            tuned_values(folders, ["r2d", "r2d_c", "sft"])
+            tuned_values(folders, ["r2d", "r2d_c", "sft"], GROUND)
     with pytest.raises(UserError, match=r"method 'r2d' is not compared \(r2d_c, sft\)"):
-        tuned_values([two], ["r2d_c", "sft"])
+        tuned_values([two], ["r2d_c", "sft"], GROUND)
+
+
+def test_what_its_search_ended_counts_as_finished_and_what_failed_does_not(tmp_path: Path) -> None:
+    ended = [record(0), record(1, status="pruned")]
+    one = made_study(tmp_path / "one", "r2d", [*ended, record(2, status="failed")])
+    two = made_study(tmp_path / "two", "r2d_c", ended)
+    assert set(tuned_values([one, two], ["r2d", "r2d_c"], GROUND)) == {"r2d", "r2d_c"}
+    write_jsonl(StudyFolder(two).records_path, [*ended, record(2)])
+    with pytest.raises(UserError, match=r"finished trials \{'r2d': 2, 'r2d_c': 3\}"):
+        tuned_values([one, two], ["r2d", "r2d_c"], GROUND)
+
+
+@pytest.mark.parametrize(
+    ("field", "other", "said"),
+    [
+        ("data", "toy 1", "searched with data 'toy 0', compared with 'toy 1'"),
+        ("profile", "paper", "searched with profile 'embedded', compared with 'paper'"),
+        ("model", "t5-small", "searched with model 'scratch-tiny', compared with 't5-small'"),
+        ("model_revision", "abc", "searched with model_revision None, compared with 'abc'"),
+    ],
+)
+def test_a_search_on_other_ground_is_refused_with_both(
+    tmp_path: Path, field: str, other: str, said: str
+) -> None:
+    folder = made_study(tmp_path / "s", "r2d", [record(0)])
+    with pytest.raises(UserError) as caught:
+        tuned_values([folder], ["r2d"], replace(GROUND, **{field: other}))
+    assert str(caught.value) == f"--study {folder}: {said} (allowed: the same)"
 
 
 # Sources
@@ -245,5 +306,8 @@ def test_training_rows_without_every_source_are_dropped_and_counted() -> None:
     assert "source" in reason
     assert lost == 8
     assert with_every_source(splits, ["human"]).train == train
+    blank = replace(train[1], rationales={"human": " ", "llm": "So."})
+    blanked = with_every_source(replace(splits, train=(blank, train[2])), ["human", "llm"])
+    assert blanked.train == (train[2],)
     with pytest.raises(UserError, match=r"--rationale-sources human gpt: .*sources: human, llm"):
         with_every_source(splits, ["human", "gpt"])

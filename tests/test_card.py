@@ -94,3 +94,26 @@ def test_counts_and_lengths_by_hand():
     assert label_counts(SPLITS.train, ("no", "yes", "maybe")) == {"no": 1, "yes": 2, "maybe": 0}
     lengths = word_lengths(["a"] * 10 + ["a b c d e f g h i j k"])
     assert lengths == {"median": 1.0, "p90": 1.0, "max": 11.0}
+
+
+def test_the_card_counts_rows_that_repeat_an_option():
+    def with_options(row, *options):
+        return replace(row, label=options[0], choices=options)
+
+    one, two, three = SPLITS.train
+    train = (with_options(one, "a", "b", "a"), with_options(two, "a", "b"), three)
+    splits = replace(
+        SPLITS,
+        labels=(),
+        train=(*train[:2], with_options(three, "c", "d", "e", "c")),
+        validation=(with_options(SPLITS.validation[0], "a", "b"),),
+        test=(with_options(SPLITS.test[0], "b", "b"),),
+    )
+    card = data_card(splits)
+    assert card["label_kind"] == "choices"
+    assert card["rows_with_duplicate_options"] == {"train": 2, "validation": 0, "test": 1}
+    assert card["most_options"] == {"train": 4, "validation": 2, "test": 2}
+    assert "  train: 3 rows; own options, at most 4; 2 rows repeat one; " in "\n".join(
+        card_lines(card)
+    )
+    assert data_card(SPLITS)["rows_with_duplicate_options"] == {}

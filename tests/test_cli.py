@@ -56,8 +56,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     table(tmp_path / "lone.csv", HEADER, [*lone, *held, *seen])
     table(tmp_path / "unlabelled.csv", ["question", "answer"], [["Is it?", "yes"]])
     table(tmp_path / "bare.csv", HEADER[:3], [[f"Is {i}?", "", "ab"[i % 2]] for i in range(40)])
-    own = [[f"Is {i}?", "a|b", "ab"[i % 2], "So."] for i in range(40)]
-    table(tmp_path / "options.csv", ["question", "choices", "label", "rationale"], own)
     (tmp_path / "empty.csv").touch()
     (tmp_path / "folder").mkdir()
     spaces = {
@@ -74,6 +72,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name / "config.json").write_text(json.dumps({"model_type": kind}))
         (tmp_path / name / "pytorch_model.bin").write_bytes(b"never read")
     (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "nan.json").write_text('{"a": NaN}')
+    (tmp_path / "twice.json").write_text('{"a": 1, "a": 2}')
     return tmp_path
 
 
@@ -107,7 +107,6 @@ BAD = {
     "empty file": (["--dataset", "empty.csv"], "empty.csv", "empty"),
     "missing column": (["--dataset", "unlabelled.csv"], "unlabelled.csv:2", "'label'", "answer"),
     "label without training row": (["--dataset", "lone.csv"], "'maybe'", "no training row"),
-    "own options": (["--dataset", "options.csv"], "options", "fixed label set"),
     "no rationale": (["--dataset", "bare.csv"], "bare", "--method sft"),
     "columns target": ([*TABLE, "--columns", "quest=question"], "'quest'", "question"),
     "columns pair": ([*TABLE, "--columns", "question"], "'question'", "target=column"),
@@ -143,6 +142,12 @@ BAD = {
     "folder without a model": (["--model", "folder"], "--model folder", "scratch-tiny"),
     "no DeepSpeed file": (["--deepspeed-config", "no.json"], "--deepspeed-config no.json", "read"),
     "DeepSpeed list": (["--deepspeed-config", "list.json"], "list.json", "JSON object"),
+    "DeepSpeed without JSON": (["--deepspeed-config", "nan.json"], "deepspeed_config", "finite"),
+    "DeepSpeed key twice": (["--deepspeed-config", "twice.json"], "twice.json", "'a' stands twice"),
+    "DeepSpeed tag": (["--set", "deepspeed_config={a: !!binary /w==}"], "deepspeed_config", "dict"),
+    "share of a GPU": (["--gpus-per-worker", "1e-320"], "gpus_per_worker", "0.0001"),
+    "part above one GPU": (["--gpus-per-worker", "1.5"], "gpus_per_worker = 1.5", "whole numbers"),
+    "endless integer": (["--set", "seed=0x" + "f" * 5000], "seed = '0xff", "integer"),
     "seed": (["--seed", "-1"], "--seed -1", "0"),
     # search
     "space": (["--space", "bioaskk"], "'bioaskk'", "bioasq"),
@@ -176,6 +181,15 @@ BAD = {
     "nothing to extend": (["--extend", "2"], "--extend", "stored study"),
     "extend by nothing": (["--extend", "0"], "--extend 0", "1"),
     "no study to learn from": (["--warm-start", "folder"], "folder", "study.json"),
+    "cluster without GPUs": (["--cluster-gpus", "-3"], "--cluster-gpus", "'-3'", "gpus"),
+    "cluster of no number": (["--cluster-gpus", "nan"], "--cluster-gpus", "'nan'", "gpus"),
+    "empty value": (["--name", ""], "--name ''", "no such flag"),
+    "empty value behind =": (["--storage-path="], "--storage-path ''", "no such flag"),
+    "no value behind =": (["--name=--"], "--name '--'", "no such flag"),
+    "not UTF-8": (["--name", "caf\udce9"], "caf?udce9", "UTF-8"),
+    "endless file name": (["--dataset", "x" * 300], "unknown dataset", "bioasq"),
+    "endless study name": (["--warm-start", "x" * 300], "xxx", "study.json"),
+    "nobody's home": (["--space", "~nobody-of-this-name/x.yaml"], "x.yaml", "readable YAML"),
     "address": (["--address", "nowhere"], "--address nowhere", "HOST:PORT"),
 }
 
@@ -308,7 +322,10 @@ def test_a_searched_field_that_a_flag_or_the_method_sets_is_not_searched(run: Ru
 
 def test_a_grid_has_no_more_trials_than_points(run: Run) -> None:
     grid = ["--dry-run", "--sampler", "grid", "--space", "ablation"]
-    assert "trials 4," in run([*TABLE, *grid])[1]
+    assert "trials 4," in run([*TABLE, *grid])[1], "the profile's number"
+    _, out, _ = run([*TABLE, *grid, "--num-samples", "9"])
+    assert "trials 8," in out
+    assert "  stage1_max_steps: [200, 0]" in out
     assert "trials 3," in run([*TABLE, *grid, "--num-samples", "3"])[1]
 
 
@@ -377,6 +394,7 @@ def test_the_last_lines_name_states_reasons_and_the_model() -> None:
     assert end_lines(result) == [
         "trials: 3 done, 1 failed",
         "trial 2 failed: NonFiniteError: loss = nan",
+        "failed trials count as tried and are not run again; --extend N draws others",
         "best model: /studies/x/best",
     ]
     none = {"trials": {"failed": 1}, "failures": {0: "why"}}

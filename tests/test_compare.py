@@ -14,8 +14,9 @@ from r2d_ray import compare as module
 from r2d_ray.arms import arm_values
 from r2d_ray.cli import compare_main
 from r2d_ray.cluster import Capacity
-from r2d_ray.compare import ArmSearcher, finish
+from r2d_ray.compare import ArmSearcher, finish, prepared_dirs
 from r2d_ray.compare_plan import make_compare_plan
+from r2d_ray.compare_rationales import RationaleScores
 from r2d_ray.config import PROFILES, TrainConfig, build_config
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE, UserError
 from r2d_ray.methods import METHODS
@@ -66,15 +67,88 @@ def test_sources_are_crossed_with_methods_on_rows_that_have_them_all() -> None:
 
 def test_another_best_trial_of_the_search_is_another_comparison(tmp_path: Path) -> None:
     plans = []
+    info = make_compare_plan(settings()).info
+    same = {"dataset": info.dataset, "data_hash": info.data_hash}
     for number, rate in enumerate((1e-3, 2e-3)):
-        folder = made_study(
-            tmp_path / str(number), "r2d", [record(0, values={"learning_rate": rate})]
-        )
+        trials = [record(0, values={"learning_rate": rate})]
+        folder = made_study(tmp_path / str(number), "r2d", trials, **same)
         plans.append(make_compare_plan(settings("r2d sft", (1,), study=(str(folder),))))
     assert [arm.name for arm in plans[0].arms] == ["r2d-1", "r2d-tuned-1", "sft-1"]
     assert plans[1].arms[1].config.learning_rate == 2e-3
     changed = differences(plans[0].info, plans[1].info)
     assert changed == ["space.tuned.r2d.learning_rate: 0.001 -> 0.002"]
+    with pytest.raises(UserError, match=r"--study .*data 'triage-sample .* compared with 'triage-"):
+        make_compare_plan(settings("r2d sft", (1,), study=(str(folder),), limit=50))
+    sources = settings("r2d sft", (1,), study=(str(folder),), rationale_sources=("nurse",))
+    assert len(make_compare_plan(sources).arms) == 3, "the same data, though rows are dropped"
+
+
+def test_every_point_of_a_grid_is_an_arm_over_all_seeds_on_equal_terms() -> None:
+    plan = make_compare_plan(settings("r2d sft", (1, 2), grid="ablation"))
+    assert plan.name == "triage-sample-ablation-scratch-tiny"
+    assert [arm.name for arm in plan.arms] == [
+        f"{row}-{seed}"
+        for row in (
+            "r2d",
+            "r2d-rationale_prompt=plain",
+            "r2d-sampling_decay=none",
+            "r2d-stage1_max_steps=0",
+            "r2d-rationale_prompt=plain,stage1_max_steps=0",
+            "r2d-sampling_decay=none,stage1_max_steps=0",
+            "sft",
+        )
+        for seed in (1, 2)
+    ]
+    assert {a.config.stage1_max_steps + a.config.max_steps for a in plan.arms} == {500}
+    assert set(plan.same) == {
+        *("r2d-rationale_prompt=plain", "r2d-rationale_prompt=plain,stage1_max_steps=0")
+    }
+    for arm in plan.arms:
+        values = json.loads(json.dumps(arm_values(arm, plan.info)))
+        assert build_config({**plan.info.config, **values}) == arm.config
+
+
+def test_a_grid_is_crossed_with_sources() -> None:
+    plan = make_compare_plan(
+        settings("r2d", (1,), grid="sensitivity", rationale_sources=("nurse", "llm"))
+    )
+    assert len(plan.arms) == 27 * 2
+    name = "r2d-gold_probability_floor=0.3,sampling_decay=exponential-llm-1"
+    [arm] = [arm for arm in plan.arms if arm.name == name]
+    assert (arm.config.gold_probability_floor, arm.config.rationale_source) == (0.3, "llm")
+
+
+GRID_FILE = """
+metric: {metric}
+mode: max
+fixed: {{learning_rate: 1e-4, warmup_ratio: 0.25}}
+search: {{weight_decay: {{type: categorical, choices: [0.0, 0.1]}}}}
+"""
+
+
+def test_fixed_values_of_space_and_grid_hold_under_flags_and_methods(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(GRID_FILE.format(metric="accuracy"))
+    file = str(tmp_path / "mine.yaml")
+    plan = make_compare_plan(settings("r2d", (1,), grid=file, overrides={"warmup_ratio": 0.5}))
+    assert [arm.name for arm in plan.arms] == ["r2d-1", "r2d-weight_decay=0.1-1"]
+    assert plan.info.space["metric"] == "accuracy"
+    for arm in plan.arms:
+        assert (arm.config.learning_rate, arm.config.warmup_ratio) == (1e-4, 0.5)
+        assert arm.config.selection_metric == "accuracy"
+    plan = make_compare_plan(settings("r2d", (1,), space=file))
+    assert [(a.name, a.config.learning_rate) for a in plan.arms] == [("r2d-1", 1e-4)]
+    with pytest.raises(UserError, match="--space embedded selects by macro_f1 to max, --grid mine"):
+        make_compare_plan(settings("r2d", (1,), space="embedded", grid=file))
+
+
+def test_the_base_source_among_the_compared_ones_has_its_prepared_folder() -> None:
+    flag = {"rationale_source": "llm"}
+    plan = make_compare_plan(
+        settings("r2d", (1,), rationale_sources=("nurse", "llm"), overrides=flag)
+    )
+    assert "rationale_source" not in arm_values(plan.arms[1], plan.info)
+    places = {"nurse": Path("a"), "llm": Path("b")}
+    assert prepared_dirs(plan, places) == {"nurse": "a", "llm": "b", "": "b"}
 
 
 def test_a_flag_is_refused_only_where_every_method_fixes_it_otherwise() -> None:
@@ -132,6 +206,9 @@ GRID = "--dataset triage --methods sft r2d --seeds 1 2"
         (f"{GRID} --set label_loss_weight=2", ["label_loss_weight = 2", "1"]),
         (f"{GRID} --name ../up", ["'../up'", "A-Z"]),
         (f"{GRID} --num-workers 1000", ["--num-workers 1000", "CPUs"]),
+        (f"{GRID} --grid ablation --study x", ["--grid with --study", "one of them"]),
+        (f"{GRID} --grid embedded", ["--grid embedded: learning_rate is a range"]),
+        (f"{GRID} --grid ablate", ["unknown search space 'ablate'", "ablation"]),
         (f"{GRID} --resume must", ["--resume must", "stored study"]),
     ],
 )
@@ -175,6 +252,14 @@ def test_a_dry_run_prints_every_arm_and_writes_nothing(run: Run, tmp_path: Path)
     assert not ray.is_initialized()
 
 
+def test_a_grid_is_of_r2d_unless_methods_are_named(run: Run) -> None:
+    code, out, error = run("--dataset triage --grid ablation --seeds 1 --smoke-test --dry-run")
+    assert (code, error) == (EXIT_DONE, "")
+    lines = out[out.index("6 arms") :].splitlines()[1:]
+    assert lines[0].startswith("  r2d-1: stage 1 4 + stage 2 8 steps")
+    assert lines[3].startswith("  r2d-stage1_max_steps=0-1: stage 1 0 + stage 2 12 steps")
+
+
 def test_the_smallest_run_is_one_of_arms_without_stage_1_too(run: Run) -> None:
     code, out, error = run("--dataset triage --methods sft --seeds 1 --smoke-test --dry-run")
     assert (code, error) == (EXIT_DONE, "")
@@ -210,6 +295,8 @@ def test_a_finished_comparison_leaves_records_with_scores_and_a_result(
     scores = {n: {"macro_f1": 0.5 + n / 10} for n in range(3)}
     monkeypatch.setattr(module, "evaluate_arms", lambda *_: scores)
     monkeypatch.setattr(module, "read_all", lambda *_: {0: {"reader_sufficiency": 0.75}})
+    texts = RationaleScores({0: {"bleu": 7.5}}, {"trivial": {"bleu": 2.5}}, {"bleu_signature": "s"})
+    monkeypatch.setattr(module, "compare_rationales", lambda *_: texts)
 
     result = finish(plan, folder, {}, books)
     stored = list(read_jsonl(folder.records_path, TrialRecord))
@@ -217,7 +304,9 @@ def test_a_finished_comparison_leaves_records_with_scores_and_a_result(
     # The fourth driver died before it could say which arm it was.
     assert [r.arm for r in stored] == ["r2d-1", "r2d-2", "sft-1", "sft-2"]
     assert stored[3].method == "sft"
-    assert stored[0].test_metrics == {"macro_f1": 0.5, "reader_sufficiency": 0.75}
+    assert stored[0].test_metrics == {**{"macro_f1": 0.5, "reader_sufficiency": 0.75, "bleu": 7.5}}
+    assert result["controls"]["trivial"] == {"bleu": 2.5}
+    assert result["signatures"] == {"bleu_signature": "s"}
     assert stored[0].counts["changed_share"] == 0.25
     assert result["methods"]["r2d"]["macro_f1"]["mean"] == pytest.approx(0.55)
     assert (result["methods"]["sft"]["seeds"], result["methods"]["sft"]["failed"]) == (1, 1)

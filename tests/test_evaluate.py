@@ -15,10 +15,11 @@ from datasets import Dataset
 
 from r2d_ray import evaluate as module
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
-from r2d_ray.evaluate import Evaluator, LabelOutput, label_metrics, predictions
+from r2d_ray.evaluate import Evaluator, LabelOutput, prediction_metrics, predictions
 from r2d_ray.labels import prompt_table
 from r2d_ray.models import load_model
 from r2d_ray.prompts import EXPLAIN_PREFIX, PREDICT_PREFIX, explain_given_label_prefix
+from r2d_ray.records import Prediction
 
 T = TypeVar("T")
 
@@ -231,9 +232,9 @@ def test_predictions_join_rows_and_outputs() -> None:
 
 
 def test_label_metrics_count_an_output_outside_the_set_as_wrong() -> None:
-    rows = Dataset.from_dict({"label": ["yes", "no", "no", "yes"]})
-    outputs = [LabelOutput(text, (1.0, 0.0)) for text in ("yes", "no", "maybe", "yes")]
-    scores = label_metrics(rows, outputs, ("yes", "no"))
+    pairs = [("yes", "yes"), ("no", "no"), ("no", "maybe"), ("yes", "yes")]
+    found = [Prediction(id="", group="", gold_label=gold, label=text) for gold, text in pairs]
+    scores = prediction_metrics(found, ("yes", "no"))
     assert scores["accuracy"] == 0.75
     assert scores["macro_f1"] == pytest.approx((1.0 + 2 / 3) / 2)
     assert scores["out_of_set_rate"] == 0.25

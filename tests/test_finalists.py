@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import tiny_config, toy_splits
 
-from r2d_ray import bertscore, rationale_metrics
+from r2d_ray import finalists as module
 from r2d_ray.data.examples import Splits
 from r2d_ray.data.prepare import WITHOUT_CONTEXT, open_prepared
 from r2d_ray.finalists import (
@@ -17,16 +17,16 @@ from r2d_ray.finalists import (
     controls,
     evaluate_model,
     finalists,
+    last_look,
     score,
-    slug,
     write_result,
 )
 from r2d_ray.models import load_model
-from r2d_ray.records import Prediction, TrialRecord, read_jsonl, write_jsonl
+from r2d_ray.plausibility import plausibility_scores, with_overlap
+from r2d_ray.records import Prediction, TrialRecord, file_slug, read_jsonl, write_jsonl
 from r2d_ray.study import StudyFolder
 
 LABELS = ("yes", "no")
-NO_ENCODER = "no BERTScore encoder: none here"
 
 
 def labelled(splits: Splits, train: str, test: str) -> Splits:
@@ -112,11 +112,7 @@ def test_rationales_are_scored_over_the_rows_that_have_a_reference() -> None:
         prediction("yes", "yes", rationale="it did help", reference="it did help"),
         prediction("no", "no", rationale="whatever"),
     ]
-    statistics = rationale_metrics.rationale_statistics(
-        [row.rationale for row in found], [row.reference for row in found], None
-    )
-    pairs = zip(found, statistics, strict=True)
-    scores = score([row.model_copy(update={"statistics": s}) for row, s in pairs], LABELS)
+    scores = score(with_overlap(found, {}), LABELS)
     assert scores["rouge_l"] == 1.0
     assert scores["bertscore"] is None
 
@@ -128,17 +124,12 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory, prepared_dir: Path) -> P
     return folder
 
 
-@pytest.fixture(autouse=True)
-def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bertscore, "find_bert_encoder", lambda **_: NO_ENCODER)
-
-
 def test_a_model_is_scored_on_the_whole_test_split(
     model_dir: Path, prepared_dir: Path, splits: Splits, tmp_path: Path
 ) -> None:
     out = tmp_path / "best-test.jsonl"
     evaluation = Evaluation("best", model_dir, "test", rationales=True)
-    scores = evaluate_model(evaluation, prepared_dir, tiny_config().model_dump(), out, False)
+    scores = evaluate_model(evaluation, prepared_dir, tiny_config().model_dump(), out)
     found = list(read_jsonl(out, Prediction))
     assert [row.id for row in found] == [row.id for row in splits.test]
     assert [row.gold_label for row in found] == [row.label for row in splits.test]
@@ -154,10 +145,32 @@ def test_a_model_is_scored_on_the_whole_test_split(
     assert scores["generated_out_of_set_rate"] == pytest.approx(
         sum(row.generated_label not in LABELS for row in found) / len(found)
     )
-    assert scores["bertscore"] is None
-    assert scores["bertscore_model"] == NO_ENCODER
-    assert scores["bleu_signature"].startswith("nrefs:1|")
+    assert scores["bertscore"] is None, "its encoder is loaded once, at the end"
+    assert "bleu[gold_label]" not in scores
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+@pytest.mark.parametrize("prompt", ["given_label", "plain"])
+def test_an_arm_also_writes_rationales_given_the_gold_label(
+    trained_dir: Path, prepared_dir: Path, tmp_path: Path, prompt: str
+) -> None:
+    out = tmp_path / "arm-test.jsonl"
+    evaluation = Evaluation("arm", trained_dir, "test", rationales=True, aligned=True)
+    values = tiny_config(rationale_prompt=prompt).model_dump()
+    scores = evaluate_model(evaluation, prepared_dir, values, out)
+    found = list(read_jsonl(out, Prediction))
+    for row in found:
+        assert row.given_gold is not None
+        assert {"bleu", "rouge_l", "gold_bleu", "gold_rouge_l"} == row.statistics.keys()
+        if row.label == row.gold_label or prompt == "plain":
+            assert row.given_gold == row.rationale
+            assert row.statistics["gold_bleu"] == row.statistics["bleu"]
+            assert row.statistics["gold_rouge_l"] == row.statistics["rouge_l"]
+    again = plausibility_scores(found)
+    assert {"bleu", "bleu[right]", "bleu[wrong]", "bleu[gold_label]"} <= again.keys()
+    assert {name: scores[name] for name in again} == again, "the file's statistics say it all"
+    if prompt == "plain":
+        assert scores["rouge_l[gold_label]"] == scores["rouge_l"]
 
 
 def test_without_context_the_model_sees_questions_only_and_writes_no_rationale(
@@ -169,8 +182,8 @@ def test_without_context_the_model_sees_questions_only_and_writes_no_rationale(
     assert all(len(b) < len(w) and w[: len(b)] == b for b, w in zip(bare, whole, strict=True))
     out = tmp_path / "bare.jsonl"
     evaluation = Evaluation("bare", model_dir, WITHOUT_CONTEXT, rationales=False)
-    scores = evaluate_model(evaluation, prepared_dir, tiny_config().model_dump(), out, False)
-    assert not {"bleu", "rouge_l", "bertscore", "bertscore_model"} & scores.keys()
+    scores = evaluate_model(evaluation, prepared_dir, tiny_config().model_dump(), out)
+    assert not {"bleu", "rouge_l", "bertscore"} & scores.keys()
     assert {row.rationale for row in read_jsonl(out, Prediction)} == {None}
 
 
@@ -180,7 +193,7 @@ def test_a_label_is_generated_where_the_method_generates_it(
     out = tmp_path / "free.jsonl"
     evaluation = Evaluation("free", model_dir, "test", rationales=False)
     values = tiny_config(label_choice="generate").model_dump()
-    scores = evaluate_model(evaluation, prepared_dir, values, out, False)
+    scores = evaluate_model(evaluation, prepared_dir, values, out)
     found = list(read_jsonl(out, Prediction))
     assert all(row.label == row.generated_label for row in found)
     assert scores["generated_agreement"] == 1.0
@@ -216,7 +229,7 @@ def test_best_trial_0_and_best_without_context_are_looked_at(tmp_path: Path) -> 
     ]
     assert [each.table for each in wanted] == ["test", "test", WITHOUT_CONTEXT]
     assert [each.rationales for each in wanted] == [True, True, False]
-    assert len({slug(each.name) for each in wanted}) == 3
+    assert len({file_slug(each.name) for each in wanted}) == 3
 
 
 def test_trial_0_is_not_looked_at_twice_nor_if_it_did_not_finish(tmp_path: Path) -> None:
@@ -227,12 +240,34 @@ def test_trial_0_is_not_looked_at_twice_nor_if_it_did_not_finish(tmp_path: Path)
     assert len(finalists(folder, tmp_path, record(2), None)) == 2
 
 
+def test_bertscore_is_asked_once_for_all_files_with_rationales(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = StudyFolder(tmp_path)
+    asked: list[list[str]] = []
+
+    def scored(files: list[Path], *_: Any) -> list[dict[str, Any]]:
+        asked.append([file.name for file in files])
+        return [{"bertscore": 0.75, "bertscore_model": "m"}, {"bertscore": 0.25}]
+
+    labels_and_texts = [{"macro_f1": 0.9, "bertscore": None}, {"macro_f1": 0.8}, {"macro_f1": 0.4}]
+    monkeypatch.setattr(module, "evaluate_all", lambda *_: labels_and_texts)
+    monkeypatch.setattr(module, "score_rationales", scored)
+    table = last_look(finalists(folder, tmp_path, record(2), record(0)), folder, allow_hub=False)
+    assert asked == [["best-trial-2-test.jsonl", "trial-0-the-defaults-test.jsonl"]]
+    assert table == {
+        "best (trial 2)": {"macro_f1": 0.9, "bertscore": 0.75, "bertscore_model": "m"},
+        "trial 0 (the defaults)": {"macro_f1": 0.8, "bertscore": 0.25},
+        "best without context": {"macro_f1": 0.4},
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "part"),
     [("best (trial 2)", "best-trial-2"), ("a/../b", "a-b"), ("trial 0 (defaults)", None)],
 )
 def test_a_slug_is_a_part_of_a_file_name(name: str, part: str | None) -> None:
-    assert slug(name) == (part or "trial-0-defaults")
+    assert file_slug(name) == (part or "trial-0-defaults")
 
 
 def test_the_result_is_written_with_the_test_scores_in_the_records(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch.optim import AdamW
 from toy_steps import HALF_SAMPLED, config_of, rows_of, stage_of
 from transformers import PreTrainedModel
 
+from r2d_ray import sampling
 from r2d_ray.data.batches import IGNORED, Batch
 from r2d_ray.data.prepare import Prepared, open_prepared
 from r2d_ray.labels import generate_with_confidence
@@ -104,7 +105,7 @@ def test_the_confidence_of_a_scored_label_ignores_padding(
     def confidence(batch: Batch, targets: Tensor) -> Tensor:
         ids, mask = table.predict(batch)
         found = teacher_forced(writer, writer, ids, mask, targets)
-        return predict_pass_choice(writer, found, mask, targets, table).confidence
+        return predict_pass_choice(writer, found, mask, targets, table.options(batch)).confidence
 
     together = confidence(batch, table.label_targets)
     for row in (0, 1):
@@ -120,11 +121,51 @@ def test_the_authors_confidence_of_a_short_label_depends_on_its_batch(
 ) -> None:
     tokenizer, batch = prepared.tokenizer, rows_of(prepared, 2, 2)
     table = stage_of(config_of(), prepared, (SHORT, LONG)).table
-    written, together = generate_with_confidence(writer, tokenizer, *table.predict(batch), 16)
+
+    def confidence(batch: Batch) -> tuple[list[str], Tensor]:
+        prompt = table.predict(batch)
+        return generate_with_confidence(writer, tokenizer, *prompt, 16, over_padding=True)
+
+    written, together = confidence(batch)
     assert written == [SHORT, LONG]
-    lone = [
-        generate_with_confidence(writer, tokenizer, *table.predict(alone(batch, row)), 16)[1][0]
-        for row in (0, 1)
-    ]
+    lone = [confidence(alone(batch, row))[1][0] for row in (0, 1)]
     assert together[0] < 0.1 < 0.5 < lone[0]
     torch.testing.assert_close(lone[1], together[1], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_confidence_of_a_generated_label_ignores_padding(
+    prepared: Prepared, writer: PreTrainedModel
+) -> None:
+    tokenizer, batch = prepared.tokenizer, rows_of(prepared, 2, 2)
+    table = stage_of(config_of(), prepared, (SHORT, LONG)).table
+    written, together = generate_with_confidence(writer, tokenizer, *table.predict(batch), 16)
+    assert written == [SHORT, LONG]
+    for row in (0, 1):
+        prompt = table.predict(alone(batch, row))
+        _, lone = generate_with_confidence(writer, tokenizer, *prompt, 16)
+        torch.testing.assert_close(lone[0], together[row], rtol=1e-4, atol=1e-5)
+    # The same by hand: the label's tokens and the end id, which teacher forcing scores.
+    found = teacher_forced(writer, writer, *table.predict(batch), table.label_targets)
+    counts = (table.label_targets != IGNORED).sum(dim=1).tolist()
+    means = [part.mean() for part in found.token_losses.split(counts)]
+    torch.testing.assert_close(together, (-torch.stack(means)).exp(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["mended", "authors"])
+def test_only_the_authors_confidence_counts_padding(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, variant: str
+) -> None:
+    asked: list[bool] = []
+
+    def spy(*_: object, over_padding: bool, **__: object) -> tuple[list[str], Tensor]:
+        asked.append(over_padding)
+        return ["yes"] * 4, torch.ones(4)
+
+    monkeypatch.setattr(sampling, "generate_with_confidence", spy)
+    config = config_of(**HALF_SAMPLED, label_choice="generate", r2d_c_variant=variant)
+    stage, batch = stage_of(config, prepared), rows_of(prepared, 4, 2)
+    core = load_model(config, prepared.tokenizer)
+    choice = Choice(batch["label_index"], torch.ones(4))
+    rationale_prompts(core, batch, choice, 1, stage, stage.table.predict(batch))
+    assert asked == [variant == "authors"]

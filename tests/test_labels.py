@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 import torch
 from conftest import tiny_config
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from r2d_ray import labels as module
 from r2d_ray.data.batches import Batch, Ragged, pad
 from r2d_ray.data.prepare import Prepared, open_prepared
-from r2d_ray.data.tokens import LabelTokens, encode, label_tokens
+from r2d_ray.data.tokens import LabelTokens, encode, fitting_label, label_tokens
 from r2d_ray.labels import (
     PromptTable,
     first_token_log_probabilities,
@@ -51,6 +53,11 @@ def table_of(prepared: Prepared, labels: tuple[str, ...] = ("yes", "no")) -> Pro
     return prompt_table(prepared.tokenizer, label_tokens(prepared.tokenizer, labels), CPU)
 
 
+def first_tokens(table: PromptTable) -> Tensor:
+    assert table.first_tokens is not None
+    return table.first_tokens
+
+
 @torch.no_grad()
 def encoded(model: PreTrainedModel, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     start = torch.full((len(ids), 1), model.config.decoder_start_token_id)
@@ -85,27 +92,27 @@ def test_packed_scoring_equals_scoring_every_label_alone(
     ids, mask = table.predict(batch_of(prepared, rows=4))
     first, states = encoded(trained, ids, mask)
     with torch.no_grad():
-        found = label_log_probabilities(trained, first, states, mask, table.tokens)
+        found = label_log_probabilities(trained, first, states, mask, table.options({}))
     want = one_by_one(trained, ids, mask, table.tokens)
     torch.testing.assert_close(found, want, atol=1e-4, rtol=1e-4)
     assert found.exp().sum(dim=1).tolist() == pytest.approx([1.0] * 4)
 
 
 def test_first_token_scoring_takes_the_labels_logits_alone(prepared: Prepared) -> None:
-    tokens = label_tokens(prepared.tokenizer, ("yes", "no"))
-    yes, no = (target[0] for target in tokens.targets)
+    table = table_of(prepared)
+    yes, no = (target[0] for target in table.tokens.targets)
     logits = torch.full((1, len(prepared.tokenizer)), 5.0)  # any other token is likelier
     logits[0, yes], logits[0, no] = 1.0, 2.0
-    found = first_token_log_probabilities(logits, tokens)[0].exp().tolist()
+    found = first_token_log_probabilities(logits, first_tokens(table))[0].exp().tolist()
     assert found == pytest.approx([1 / (1 + 2.718282), 2.718282 / (1 + 2.718282)])
 
 
 def test_differing_first_tokens_need_no_decoder_pass(prepared: Prepared) -> None:
-    tokens = label_tokens(prepared.tokenizer, ("yes", "no"))
+    table = table_of(prepared)
     logits = torch.randn(3, len(prepared.tokenizer))
     nothing: Any = None  # model, states and mask are not touched
-    found = label_log_probabilities(nothing, logits, nothing, nothing, tokens)
-    assert torch.equal(found, first_token_log_probabilities(logits, tokens))
+    found = label_log_probabilities(nothing, logits, nothing, nothing, table.options({}))
+    assert torch.equal(found, first_token_log_probabilities(logits, first_tokens(table)))
 
 
 def test_the_scored_label_is_what_greedy_generation_writes(
@@ -114,7 +121,7 @@ def test_the_scored_label_is_what_greedy_generation_writes(
     table = table_of(prepared)
     ids, mask = table.predict(batch_of(prepared))
     first, states = encoded(trained, ids, mask)
-    scored = label_log_probabilities(trained, first, states, mask, table.tokens).argmax(dim=1)
+    scored = label_log_probabilities(trained, first, states, mask, table.options({})).argmax(dim=1)
     texts = generate_texts(trained, prepared.tokenizer, ids, mask, 4)
     assert set(texts) == {"yes", "no"}  # trained enough to choose, and to write labels only
     assert [table.tokens.labels[i] for i in scored] == texts
@@ -127,9 +134,12 @@ def test_packed_scoring_agrees_with_first_token_scoring_on_a_trained_model(
     ids, mask = table.predict(batch_of(prepared))
     first, states = encoded(trained, ids, mask)
     with torch.no_grad():
-        packed = packed_log_probabilities(trained, states, mask, table.tokens)
+        packed = packed_log_probabilities(trained, states, mask, table.options({}))
     torch.testing.assert_close(
-        packed.exp(), first_token_log_probabilities(first, table.tokens).exp(), atol=0.05, rtol=0
+        packed.exp(),
+        first_token_log_probabilities(first, first_tokens(table)).exp(),
+        atol=0.05,
+        rtol=0,
     )
 
 
@@ -152,7 +162,10 @@ def test_prompts_of_the_table_are_those_of_whole_strings(prepared: Prepared) -> 
 
 def test_prefixes_of_free_texts_equal_those_of_the_labels(prepared: Prepared) -> None:
     table = table_of(prepared, COLLIDING)
-    ids, lengths = text_prefixes(prepared.tokenizer, COLLIDING, table)
+    ids, lengths, shown = text_prefixes(
+        prepared.tokenizer, COLLIDING, table, batch_of(prepared, rows=5)
+    )
+    assert shown == list(COLLIDING)
     assert torch.equal(ids, table.label_prefixes)
     assert torch.equal(lengths, table.label_prefix_lengths)
 
@@ -162,16 +175,29 @@ def test_a_free_text_longer_than_any_label_loses_its_end_but_not_the_task(
 ) -> None:
     table = table_of(prepared)
     room = table.label_prefixes.shape[1]
-    ids, lengths = text_prefixes(prepared.tokenizer, ["yes", "yes the trial says so", ""], table)
+    texts = ["yes", "yes the trial says so", ""]
+    batch = batch_of(prepared, rows=3)
+    ids, lengths, shown = text_prefixes(prepared.tokenizer, texts, table, batch)
     assert ids.shape == (3, room)
     assert torch.equal(ids[0], table.label_prefixes[0])
-    encoder = prepared.tokenizer
-    whole = encode(encoder, explain_given_label_prefix("yes the trial says so"))
-    task = encode(encoder, "explain:")
-    assert len(whole) > room
-    assert ids[1].tolist() == whole[: room - len(task)] + task
-    empty = encode(encoder, explain_given_label_prefix(""))
+    assert shown == ["yes", "yes", ""]
+    assert torch.equal(ids[1], ids[0])
+    empty = encode(prepared.tokenizer, explain_given_label_prefix(""))
     assert ids[2][: lengths[2]].tolist() == empty
+
+
+@given(text=st.lists(st.sampled_from(["yes", "the", "trial", "weather,", "ß", "fine"])))
+def test_a_fitting_label_is_the_text_or_a_beginning_that_fits(
+    prepared: Prepared, text: list[str]
+) -> None:
+    encoder, whole = prepared.tokenizer, " ".join(text)
+    for room in range(len(encode(encoder, explain_given_label_prefix(""))), 20):
+        found = fitting_label(encoder, whole, room)
+        assert len(encode(encoder, explain_given_label_prefix(found))) <= room
+        if len(encode(encoder, explain_given_label_prefix(whole))) <= room:
+            assert found == whole
+        ids = encode(encoder, found)
+        assert ids == encode(encoder, whole)[: len(ids)] or "ß" in whole
 
 
 def test_generation_stops_at_its_limit_and_strips(

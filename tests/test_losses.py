@@ -14,8 +14,10 @@ from r2d_ray import sampling as module
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.batches import IGNORED, Batch, StepBatches, select_rows
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
+from r2d_ray.flops import Lengths, ModelShape, training_flops
 from r2d_ray.labels import prompt_table
-from r2d_ray.losses import stage1_loss, stage2_loss, teacher_forced
+from r2d_ray.losses import pass_sums, stage1_loss, stage2_loss, teacher_forced
+from r2d_ray.methods import get_method
 from r2d_ray.models import load_model
 from r2d_ray.prompts import EXPLAIN_PREFIX, PREDICT_PREFIX, explain_given_label_prefix
 from r2d_ray.sampling import Choice, Stage2, Sums, labels_without_dropout, rationale_prompts
@@ -381,7 +383,7 @@ def test_without_sampling_dropout_the_label_is_that_of_evaluation(prepared: Prep
         for label, body in zip(own, bodies, strict=True)
     ]
     table = stage_of(config, prepared).table
-    found = labels_without_dropout(model, table, *table.predict(batch)).index
+    found = labels_without_dropout(model, table.options(batch), *table.predict(batch)).index
     assert [table.tokens.labels[i] for i in found] == own
     assert not model.training
 
@@ -446,3 +448,29 @@ def test_padding_is_counted_over_both_passes(prepared: Prepared) -> None:
     ]
     real = sum(predict) + sum(explain)
     assert float(sums["positions"]) - float(sums["padding"]) == real
+
+
+# Cost
+
+
+def test_a_pass_costs_its_real_tokens(prepared):
+    model = model_of(config_of(), prepared)
+    mask = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0]])
+    targets = torch.tensor([[True, True], [True, False]])
+    found = pass_sums(model, mask, targets)
+    lengths = Lengths(3 + 1, 2 + 1, 9 + 1, 4 + 1, 6 + 1)
+    assert float(found["encoder_tokens"]) == 4
+    assert float(found["decoder_tokens"]) == 3
+    assert float(found["padding"]) == 4
+    assert float(found["model_flops"]) == training_flops(ModelShape.of(model.config), lengths)
+
+
+def test_two_passes_cost_more_than_one_and_a_cycle_more_than_two(prepared):
+    cost = {}
+    for name in ("sft", "r2d", "r2d_c"):
+        config = config_of(**{**get_method(name).values, "stage1_max_steps": 0, "max_steps": 100})
+        stage = stage_of(config, prepared)
+        (batch,) = micro_batches(config, prepared, step=50)
+        model = model_of(config, prepared)
+        cost[name] = float(stage2_loss(model, model, batch, 50, stage)[1]["model_flops"])
+    assert cost["sft"] < cost["r2d"] < cost["r2d_c"]

@@ -256,25 +256,35 @@ def test_rouge_l_does_not_stem() -> None:
 # --- summary --------------------------------------------------------------------------------
 
 
-def test_rationale_scores_are_over_the_rows_that_have_a_reference() -> None:
-    candidates = ["two pills lower the fever", "a b", "a b", None]
-    references = ["two pills lower the fever", None, " ", "the dose is small"]
-    scores = rationale_metrics.rationale_scores(candidates, references, None)
-    kept = rationale_metrics.bleu(
-        [candidates[0] or "", ""], ["two pills lower the fever", references[3] or ""]
-    )
-    assert scores == {"bleu": pytest.approx(kept.score), "rouge_l": 0.5, "bertscore": None}
+def test_statistics_of_a_pair_by_hand() -> None:
+    [row] = rationale_metrics.overlap_statistics([("a b c d e", "a b c d f g")])
+    # Longest common subsequence of 4: precision 4/5, recall 4/6.
+    assert row["bleu"] == [5, 6, 4, 3, 2, 1, 5, 4, 3, 2]
+    assert row["rouge_l"] == [pytest.approx(8 / 11)]
 
 
-def test_rationale_scores_are_missing_where_nothing_was_written_or_nothing_is_known() -> None:
+def test_scores_are_missing_where_no_row_has_a_statistic() -> None:
     missing = {"bleu": None, "rouge_l": None, "bertscore": None}
-    assert rationale_metrics.rationale_scores([None, None], ["a", "b"], None) == missing
-    assert rationale_metrics.rationale_scores(["a", "b"], [None, ""], None) == missing
+    assert rationale_metrics.overlap_statistics([]) == []
+    assert rationale_metrics.summarise_statistics([]) == missing
+    assert rationale_metrics.summarise_statistics([{}, {"reader_verdict": [1.0]}]) == missing
 
 
-def test_written_but_empty_rationales_score_zero() -> None:
-    scores = rationale_metrics.rationale_scores(["", ""], ["a", "b"], None)
-    assert scores == {"bleu": 0.0, "rouge_l": 0.0, "bertscore": None}
+def test_rows_without_a_statistic_are_left_out_of_its_score_alone() -> None:
+    rows: list[dict[str, list[float]]] = [
+        {"rouge_l": [0.5], "bertscore": [0.25]},
+        {"rouge_l": [1.0]},
+        {},
+    ]
+    summary = rationale_metrics.summarise_statistics(rows)
+    assert summary == {"bleu": None, "rouge_l": 0.75, "bertscore": 0.25}
+
+
+def test_a_prefix_picks_the_statistics_of_its_own_name() -> None:
+    rows: list[dict[str, list[float]]] = [{"rouge_l": [0.5], "gold_rouge_l": [0.25]}]
+    assert rationale_metrics.summarise_statistics(rows)["rouge_l"] == 0.5
+    assert rationale_metrics.summarise_statistics(rows, "gold_")["rouge_l"] == 0.25
+    assert rationale_metrics.summarise_statistics(rows, "human_")["rouge_l"] is None
 
 
 @settings(deadline=None)
@@ -282,13 +292,12 @@ def test_written_but_empty_rationales_score_zero() -> None:
 def test_summary_of_a_subset_equals_scoring_only_that_subset(
     pairs: list[tuple[str, str]], data: st.DataObject
 ) -> None:
-    left, right = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    rows = rationale_metrics.rationale_statistics(left, right, None)
+    rows = rationale_metrics.overlap_statistics(pairs)
     kept = data.draw(st.lists(st.integers(0, len(pairs) - 1), min_size=1, unique=True))
-    again = rationale_metrics.rationale_scores(
-        [left[i] for i in kept], [right[i] for i in kept], None
-    )
-    assert rationale_metrics.summarise_rationales([rows[i] for i in kept]) == pytest.approx(again)
+    again = rationale_metrics.overlap_statistics([pairs[i] for i in kept])
+    expected = rationale_metrics.summarise_statistics(again)
+    found = rationale_metrics.summarise_statistics([rows[i] for i in kept])
+    assert found == pytest.approx(expected)
 
 
 # --- BERTScore ------------------------------------------------------------------------------

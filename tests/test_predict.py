@@ -228,7 +228,10 @@ def test_a_missing_input_is_named(model: Path, predict: Predict, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("output", "said"), [(".", "is a folder"), ("no/out", "does not exist")])
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [(".", "is a folder"), ("no/out", "does not exist"), ("x" * 250, "name too long")],
+)
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     notes: Path, predict: Predict, tmp_path: Path, output: str, said: str
 ) -> None:

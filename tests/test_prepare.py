@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,11 +15,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from r2d_ray.data import prepare as module
 from r2d_ray.data.batches import Ragged
+from r2d_ray.data.bodies import body_budget, body_ids
 from r2d_ray.data.examples import Example, Provenance, Splits, pick_source
 from r2d_ray.data.prepare import (
     WITHOUT_CONTEXT,
-    body_budget,
-    body_ids,
     check_join,
     open_prepared,
     prepare,
@@ -127,7 +127,7 @@ def test_choices_belong_to_the_question_and_are_never_cut() -> None:
 
 def test_the_longest_prompt_has_exactly_the_allowed_length() -> None:
     row = row_of("Does alpren treat gout?", "trial " * 200)
-    body, _ = body_ids(scratch(), row, body_budget(scratch(), LABELS, 64))
+    body, _ = body_ids(scratch(), row, body_budget(scratch(), label_tokens(scratch(), LABELS), 64))
     prefixes = label_tokens(scratch(), LABELS).explain_prefixes
     assert max(len(prefix) for prefix in prefixes) + len(body) + 1 == 64
 
@@ -306,3 +306,12 @@ def test_training_the_tokenizer_leaves_the_environment_alone(
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
     train_tokenizer(["a few words"])
     assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
+
+
+@pytest.mark.parametrize("tokenizer", [scratch, real_t5])
+def test_prompts_of_a_reader_join_too_its_body_being_options_and_text(
+    tokenizer: Callable[[], PreTrainedTokenizerBase],
+) -> None:
+    row = replace(row_of("", "It helped."), choices=("yes", "no"))
+    parts = {name: (row,) for name in ("train", "validation", "test")}
+    check_join(tokenizer(), replace(toy_splits(), labels=(), **parts))

@@ -66,7 +66,12 @@ def test_trial_0_of_every_profile_lies_inside_the_space(name: str) -> None:
     assert (space.name, space.metric, space.mode) == (name, "macro_f1", "max")
     for profile in PROFILES_OF[name]:
         prepared, dropped = prepare_space(space, PROFILES[profile], {})
-        assert (prepared, dropped) == (space, ())
+        assert dropped == ()
+        trial_0 = build_config(PROFILES[profile])
+        assert all(d.contains(getattr(trial_0, field)) for field, d in prepared.search.items())
+        words = {field: domain for field, domain in space.search.items() if domain.relative}
+        assert set(words) == ({"stage1_max_steps"} if name == "ablation" else set())
+        assert {**prepared.search, **words} == space.search
 
 
 def test_the_embedded_space_is_refused_with_the_paper_profile() -> None:
@@ -106,7 +111,8 @@ def test_the_default_spaces_search_the_six_fields_of_the_method(name: str) -> No
 def test_stage_1_is_searched_only_by_its_own_space_with_at_most_three_values() -> None:
     for name in NAMES:
         searched = [field for field in load_search_space(name).search if "stage1" in field]
-        assert searched == (["stage1_learning_rate"] if name == "stage1" else [])
+        switched = ["stage1_max_steps"] if name == "ablation" else []
+        assert searched == (["stage1_learning_rate"] if name == "stage1" else switched)
     choices = load_search_space("stage1").search["stage1_learning_rate"].choices
     assert choices is not None
     assert len(choices) <= 3
@@ -298,8 +304,8 @@ def test_a_fixed_value_of_the_space_gives_way_to_the_method(write: Write) -> Non
 
 
 def test_a_method_that_fixes_the_whole_space_leaves_nothing_to_search() -> None:
-    method = {"sampling_decay": "none", "rationale_prompt": "plain"}
-    with pytest.raises(UserError, match=r"fixes all that it searches \(sampling_decay, rational"):
+    method = {"sampling_decay": "none", "rationale_prompt": "plain", "stage1_max_steps": 0}
+    with pytest.raises(UserError, match=r"fixes all that it searches \(stage1_max_steps, sampling"):
         prepare_space(load_search_space("ablation"), method, method)
 
 
@@ -310,6 +316,42 @@ def test_a_range_without_the_default_is_refused_with_both(write: Write) -> None:
         prepare_space(space, PROFILES["embedded"], {})
     assert str(caught.value).endswith("learning_rate: default 0.001 lies outside [1e-05, 0.0005]")
     assert prepare_space(space, PROFILES["paper"], {})[0] == space
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_word_default_is_trial_0s_value(profile: str) -> None:
+    steps = build_config(PROFILES[profile]).stage1_max_steps
+    space, _ = prepare_space(load_search_space("ablation"), PROFILES[profile], {})
+    assert space.search["stage1_max_steps"].choices == (steps, 0)
+    assert distributions(space)["stage1_max_steps"] == CategoricalDistribution((steps, 0))
+
+
+def test_a_default_that_is_among_the_choices_is_one_choice() -> None:
+    space, _ = prepare_space(load_search_space("ablation"), {"stage1_max_steps": 0}, {})
+    assert space.search["stage1_max_steps"].choices == (0,)
+
+
+def test_a_flag_is_what_the_word_stands_for_and_fixes_what_has_no_such_word() -> None:
+    flags = {"stage1_max_steps": 40, "sampling_decay": "none", "max_steps": 50}
+    assert load_search_space("ablation").fixed_by(flags) == {"sampling_decay": "none"}
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("rationale_source", "choice 'default' is a rationale_source as well as the word"),
+        ("model", "choice 'default' is a model as well as the word"),
+        ("learnin_rate", "did you mean 'learning_rate'?"),
+        ("fp16", "fp16 overflows"),
+    ],
+)
+def test_the_word_default_is_refused_where_it_could_be_a_value_or_names_no_field(
+    write: Write, field: str, said: str
+) -> None:
+    choices = f"{{{field}: {{type: categorical, choices: [default]}}}}"
+    assert said in refusal(write(space_text(choices)))
+    twice = "{max_steps: {type: categorical, choices: [default, default]}}"
+    assert "hold a value twice" in refusal(write(space_text(twice)))
 
 
 def test_choices_without_the_default_are_refused_with_both() -> None:

@@ -16,12 +16,12 @@ from r2d_ray.data.splits import (
     draw,
     fixed_labels,
     hash_order,
+    label_kind,
     leak_keys,
     limit_rows,
     remove_leaks,
     split_rows,
 )
-from r2d_ray.errors import UserError
 
 
 def row(number, label="yes", group=None, question=None, context="", choices=None):
@@ -248,16 +248,22 @@ def test_a_smaller_limit_takes_from_the_larger_ones_rows(limit, seed):
 
 
 def test_labels_are_sorted_save_where_custom_has_an_order():
-    assert fixed_labels(rows_of(maybe=1, no=1, yes=1), "set") == ("yes", "no", "maybe")
-    assert fixed_labels(rows_of(no=1, yes=1), "set") == ("yes", "no")
-    assert fixed_labels(rows_of(urgent=1, home=1, no=1), "set") == ("home", "no", "urgent")
+    assert fixed_labels(rows_of(maybe=1, no=1, yes=1)) == ("yes", "no", "maybe")
+    assert fixed_labels(rows_of(no=1, yes=1)) == ("yes", "no")
+    assert fixed_labels(rows_of(urgent=1, home=1, no=1)) == ("home", "no", "urgent")
 
 
 def test_rows_with_choices_have_no_fixed_label_set():
-    assert fixed_labels((row(1, "a", choices=("a", "b")),), "set") == ()
+    assert fixed_labels((row(1, "a", choices=("a", "b")),)) == ()
 
 
-def test_an_open_label_set_is_refused():
+def test_more_labels_than_a_set_may_have_are_open():
     rows = tuple(row(i, f"label {i}") for i in range(1001))
-    with pytest.raises(UserError, match=r"^set: 1001 different labels \(at most 1000"):
-        fixed_labels(rows, "set")
+    assert fixed_labels(rows) == ()
+    assert len(fixed_labels(rows[:1000])) == 1000
+
+
+def test_the_kind_of_labels():
+    assert label_kind(("yes", "no"), rows_of(yes=1, no=1)) == "fixed"
+    assert label_kind((), (row(1, "a", choices=("a", "b")),)) == "choices"
+    assert label_kind((), (row(1, "a"),)) == "open"

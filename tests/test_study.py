@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,24 +26,35 @@ from r2d_ray.study import (
     OpenedStudy,
     Resume,
     StudyFolder,
-    StudyLock,
     check_name,
     differences,
     extend_study,
     open_study,
     read_info,
+    read_trials,
     total_samples,
 )
+from r2d_ray.study_lock import StudyLock
 
 VALUES: dict[str, Any] = {
     "name": "s",
     "method": "r2d",
     "dataset": "bioasq-sample",
     "profile": "embedded",
-    "config": {"learning_rate": 0.001, "model": "scratch-tiny", "deepspeed_config": None},
-    "space": {"mode": "max", "search": {"learning_rate": {"low": 1e-5, "high": 3e-3}}},
+    "config": {
+        "learning_rate": 0.001,
+        "model": "scratch-tiny",
+        "model_revision": None,
+        "seed": 42,
+        "deepspeed_config": None,
+    },
+    "space": {
+        "metric": "macro_f1",
+        "mode": "max",
+        "search": {"learning_rate": {"low": 1e-5, "high": 3e-3}},
+    },
     "study": {"num_samples": 8, "sampler": "tpe", "max_concurrent_trials": 1},
-    "data_card": {"rows": 10},
+    "data_card": {"rows": 10, "labels": ["yes", "no"]},
     "data_hash": "0123",
     "provenance": {"kind": "sample"},
     "versions": {"r2d-ray": "0.1.0", "ray": "2.60.0"},
@@ -382,7 +394,7 @@ def test_of_two_studies_made_at_once_one_is_made_and_the_other_refused(tmp_path:
 @pytest.fixture
 def locked_elsewhere(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     code = (
-        "import sys, time, pathlib; from r2d_ray.study import StudyLock\n"
+        "import sys, time, pathlib; from r2d_ray.study_lock import StudyLock\n"
         f"with StudyLock(pathlib.Path({str(tmp_path)!r})): print(1, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as it:
@@ -403,6 +415,60 @@ def test_a_second_process_learns_who_uses_the_study_until_that_one_dies(
     locked_elsewhere.wait()
     with StudyLock(tmp_path):
         assert f"pid {os.getpid()} " in (tmp_path / "study.lock.holder").read_text()
+
+
+RECORD = {"study": "s", "method": "r2d", "dataset": "d", "seed": 1, "config": {"learning_rate": 1}}
+DONE = {**RECORD, "status": "done", "metrics": {"macro_f1": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([{**DONE, "trial": 0}, {**DONE, "trial": 0}], "trial 0 occurs twice"),
+        ([{**DONE, "trial": -1}], "numbers from 0"),
+        (
+            [{**DONE, "trial": 0, "metrics": {"accuracy": 1.0}}],
+            "trial 0 is done, but has no mac",
+        ),
+        ([{**DONE, "trial": 0, "config": {}}], "has no learning_rate"),
+        ([{"trial": 0}], "records.jsonl:1: "),
+    ],
+)
+def test_records_that_no_study_wrote_are_refused(
+    tmp_path: Path, lines: list[dict[str, Any]], said: str
+) -> None:
+    (tmp_path / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(UserError, match=re.escape(said)):
+        read_trials(tmp_path, info())
+
+
+def test_records_are_read_as_they_stand(tmp_path: Path) -> None:
+    assert read_trials(tmp_path, info()) == []
+    lines = [{**DONE, "trial": 1}, {**RECORD, "trial": 0, "status": "failed"}]
+    (tmp_path / "records.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [record.trial for record in read_trials(tmp_path, info())] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"space": {"metric": "macro_f1", "mode": "max"}},
+        {"space": {"metric": 1, "mode": "max", "search": {}}},
+        {"space": {"metric": "macro_f1", "mode": "up", "search": {}}},
+        {"study": {}},
+        {"study": {"num_samples": "4"}},
+        {"study": {"num_samples": 4, "extended": None}},
+        {"config": {"model": "scratch-tiny"}},
+        {"data_card": {}},
+        {"provenance": {}},
+    ],
+)
+def test_a_study_without_what_its_readers_need_is_refused(
+    tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    (tmp_path / "study.json").write_text(json.dumps({**info().model_dump(), **changed}))
+    with pytest.raises(UserError, match=r"not a study\.json of ours"):
+        read_info(tmp_path)
 
 
 def test_the_lock_is_free_after_the_block_and_after_an_error(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from conftest import tiny_config
 
 from r2d_ray.console import COMPARED, comparison_lines, untested
 from r2d_ray.records import TrialRecord
-from r2d_ray.summary import by_method, dose
+from r2d_ray.summary import by_method, cost, counts, dose, selection
 
 
 def record(arm: str | None, status: Any = "done", **more: Any) -> TrialRecord:
@@ -77,6 +77,45 @@ def test_sampling_that_changed_fewer_than_2_percent_of_prompts_is_not_tested(
     assert ("(sampling not tested)" in line) is marked
 
 
+# Selection
+
+
+@pytest.mark.parametrize(
+    ("step", "share", "gold"),
+    [
+        (1, 0.05, 1.0),  # the first 0.05 of the steps show gold labels only
+        (7, 0.35, 0.5),  # half of the fall of 0.6
+        (20, 1.0, 0.1),  # the floor
+    ],
+)
+def test_the_selected_step_is_told_relative_to_the_fall_of_the_gold_probability(
+    step: int, share: float, gold: float
+) -> None:
+    config = tiny_config(max_steps=20).model_dump()
+    found = record("r2d-1", selected_step=step).model_copy(update={"config": config})
+    assert selection(found) == {
+        "evaluations": 0.0,
+        "selected_share": pytest.approx(share),
+        "selected_gold_probability": pytest.approx(gold),
+    }
+
+
+@pytest.mark.parametrize("values", [{"label_loss_weight": 1.0}, {"rationale_prompt": "plain"}])
+def test_an_arm_that_shows_no_label_has_no_gold_probability(values: dict[str, Any]) -> None:
+    config = tiny_config(**values).model_dump()
+    found = record("sft-1", selected_step=4).model_copy(update={"config": config})
+    assert set(selection(found)) == {"evaluations", "selected_share"}
+
+
+def test_what_is_told_of_an_arm_is_averaged_like_its_scores() -> None:
+    curve = [{"step": s, "scores": {}} for s in (4, 8)]
+    found = [record(f"r2d-{s}", selected_step=s, curve=curve) for s in (4, 8)]
+    found = [r.model_copy(update={"counts": counts(r)}) for r in found]
+    row = by_method([*found, record("r2d-3", "failed")])["r2d"]
+    assert row["selected_share"]["mean"] == 0.75
+    assert row["evaluations"] == {"mean": 2.0, "sd": 0.0}
+
+
 # By method
 
 
@@ -112,12 +151,18 @@ def test_means_and_spreads_over_seeds_by_hand() -> None:
 # The table
 
 
-def lines(methods: dict[str, Any]) -> list[str]:
-    control = {"majority label (yes)": {"macro_f1": 0.333, "accuracy": 0.5}}
+def lines(methods: dict[str, Any], same: dict[str, tuple[str, ...]] | None = None) -> list[str]:
+    control = {
+        "majority label (yes)": {"macro_f1": 0.333, "accuracy": 0.5},
+        "first context sentence": {"bleu": 4.04, "rouge_l": 0.125, "bertscore": None},
+    }
     trials = {"done": 3, "failed": 1}
     failures = {3: "NonFiniteError: loss = nan"}
     return comparison_lines(
-        {"methods": methods, "controls": control, "trials": trials, "failures": failures}
+        {
+            **{"methods": methods, "controls": control, "same": same or {}},
+            **{"trials": trials, "failures": failures},
+        }
     )
 
 
@@ -142,14 +187,52 @@ def test_scores_are_shown_in_their_units_and_what_does_not_exist_is_not_0() -> N
     names = cells(table[0])
     assert names == ["method", "seeds", *(name for name, _, _, _ in COMPARED)]
     assert len(cells(table[1])) == len(names)
-    r2d, sft, majority = (dict(zip(names, cells(line), strict=True)) for line in table[2:5])
+    r2d, sft, majority, sentence = (
+        dict(zip(names, cells(line), strict=True)) for line in table[2:6]
+    )
     assert (r2d["macro-F1"], r2d["BLEU"]) == ("61.2 ± 1.0", "30.0 ± 1.3")
     assert (r2d["ROUGE-L"], r2d["dose %"]) == ("0.0 ± 0.0", "5.0 ± 0.0")
     assert (r2d["seeds"], sft["method"]) == ("5", "sft")
     rest = set(names) - {"method", "seeds", "macro-F1"}
     assert {sft[name] for name in rest} == {"n/a"}
     assert (majority["macro-F1"], majority["accuracy"], majority["BLEU"]) == ("33.3", "50.0", "n/a")
+    assert (sentence["method"], sentence["macro-F1"]) == ("first context sentence", "n/a")
+    assert [sentence[name] for name in ("BLEU", "ROUGE-L", "BERTScore")] == ["4.0", "12.5", "n/a"]
 
 
 def test_the_last_lines_name_states_and_reasons() -> None:
-    assert lines({})[-2:] == ["arms: 3 done, 1 failed", "arm 3 failed: NonFiniteError: loss = nan"]
+    assert lines({})[-3:] == [
+        "arms: 3 done, 1 failed",
+        "arm 3 failed: NonFiniteError: loss = nan",
+        "the same command runs failed arms again",
+    ]
+
+
+def test_unequal_numbers_of_evaluations_are_told_by_arm() -> None:
+    six, ten = ({"seeds": 3, "evaluations": {"mean": n, "sd": 0.0}} for n in (6.0, 10.0))
+    none = {"seeds": 0, "failed": 1}
+    [line] = [t for t in lines({"r2d": six, "sft": ten, "dss": none}) if "chance" in t]
+    assert line.endswith(": r2d 6, sft 10")
+    assert not [t for t in lines({"r2d": six, "r2d-tuned": six}) if "chance" in t]
+
+
+def test_points_of_the_same_run_are_named_below_the_table() -> None:
+    same = {"r2d-a=1": ("a=1,b=2", "a=1,b=3")}
+    assert "r2d-a=1 is also a=1,b=2, a=1,b=3: the same run" in lines({}, same)
+
+
+def test_an_arm_costs_both_stages_from_the_mean_logged_step() -> None:
+    series: dict[str, Any] = {
+        "encoder_tokens": [10.0, 30.0],
+        "decoder_tokens": [1.0, 3.0],
+        "model_flops": [100.0, None],
+    }
+    stage1 = {"encoder_tokens": 7.0, "decoder_tokens": 5.0, "model_flops": 11.0}
+    both = record("r2d-1", series=series, steps_done=4, stage1=stage1)
+    assert cost(both) == {
+        "encoder_tokens": 87.0,
+        "decoder_tokens": 13.0,
+        "model_flops": 411.0,
+        "tokens": 100.0,
+    }
+    assert cost(record("sft-1")) == {}

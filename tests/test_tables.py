@@ -2,6 +2,8 @@
 
 import json
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,9 +32,6 @@ def read(path, columns=""):
 
 
 def write_parquet(path, rows):
-    import pyarrow
-    import pyarrow.parquet
-
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     return path
 
@@ -182,6 +181,33 @@ def test_refused_with_file_line_and_column(tmp_path, case):
         read(path)
     assert str(error.value).startswith(f"{path}{message}")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (pyarrow.array([2**30], pyarrow.date32()), "not a Parquet file: days="),
+        (pyarrow.array([2**62], pyarrow.duration("s")), "not a Parquet file: Python int too large"),
+    ],
+)
+def test_parquet_values_that_python_has_not_are_refused(tmp_path, column, said):
+    path = tmp_path / "x.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"question": ["Is it?"], "when": column}), path)
+    with pytest.raises(UserError, match=said):
+        read(path)
+
+
+def test_a_column_or_key_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "x.parquet"
+    columns = [pyarrow.array([text]) for text in ("Is it?", "yes", "no")]
+    names = ["question", "label", "label"]
+    pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, names=names), path)
+    with pytest.raises(UserError, match="column name 'label' occurs twice"):
+        read(path)
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"question": "Is it?", "label": "yes", "label": "no"}')
+    with pytest.raises(UserError, match=r"x\.jsonl:1: .*key 'label' stands twice"):
+        read(path)
 
 
 def test_the_line_of_a_csv_row_counts_the_lines_inside_its_values(tmp_path):

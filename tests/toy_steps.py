@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from r2d_ray import losses
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.batches import Batch, StepBatches, pad
+from r2d_ray.data.options import own_options
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
 from r2d_ray.data.tokens import encode, label_tokens
 from r2d_ray.labels import prompt_table
@@ -59,6 +60,7 @@ def batch_of(config: TrainConfig, prepared: Prepared, step: int) -> Batch:
         prepared.tables["train"],
         config,
         label_lengths=[len(target) for target in prepared.label_tokens.targets],
+        options=own_options(prepared.tables["train"], prepared.label_tokens.kind),
         rationale_column="rationale_ids",
         only_with_rationale=False,
         max_steps=config.max_steps,

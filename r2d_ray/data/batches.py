@@ -7,7 +7,7 @@ one step is the same for any number of workers, and a resumed run sees what the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
 from r2d_ray.config import TrainConfig
+
+if TYPE_CHECKING:
+    from r2d_ray.data.options import OptionColumns
 
 IGNORED = -100  # target id at which no loss is computed (transformers' convention)
 Batch = dict[str, Any]
@@ -99,7 +102,8 @@ class StepBatches(TorchDataset[Batch]):
     `rationale_tokens`, over all ranks and micro-batches), by which both losses are divided;
     `explained_label_tokens` counts the rows with a rationale.
     `explained` are the positions of rows with a rationale; where there is none it names one row
-    all the same (its loss is 0), because every rank must make the same passes.
+    all the same (its loss is 0), because every rank must make the same passes. Where rows bring
+    `options` of their own, their tensors and the gold labels' texts (`labels`) are there too.
     """
 
     def __init__(
@@ -107,7 +111,8 @@ class StepBatches(TorchDataset[Batch]):
         table: Dataset,
         config: TrainConfig,
         *,
-        label_lengths: Sequence[int],
+        label_lengths: Sequence[int] = (),
+        options: OptionColumns | None = None,
         rationale_column: str,
         only_with_rationale: bool,
         max_steps: int,
@@ -121,7 +126,11 @@ class StepBatches(TorchDataset[Batch]):
         self.rationales = Ragged(table, rationale_column)
         self.ids: list[str] = list(table["id"])
         self.label_index = np.array(table["label_index"])
-        self.label_lengths = np.array(label_lengths)
+        self.options = options
+        self.gold_texts = options.gold_texts() if options else []
+        self.label_lengths = (
+            options.gold_lengths() if options else np.array(label_lengths)[self.label_index]
+        )
         rows = np.arange(len(self.ids))
         if only_with_rationale:
             rows = rows[self.rationales.lengths > 0]
@@ -140,7 +149,7 @@ class StepBatches(TorchDataset[Batch]):
         mine = slice_of_step(of_step, micro, self.rank, self.config)
         bodies = [self.bodies[row] for row in mine]
         with_target = np.flatnonzero(self.rationales.lengths[mine])
-        return {
+        batch: Batch = {
             "ids": [self.ids[row] for row in mine],
             "body_ids": pad(bodies, 0),
             "body_lengths": torch.tensor([len(body) for body in bodies]),
@@ -153,9 +162,13 @@ class StepBatches(TorchDataset[Batch]):
                 of_step[self.rationales.lengths[of_step] > 0]
             ),
         }
+        if self.options:
+            batch["labels"] = [self.gold_texts[row] for row in mine]
+            batch |= self.options.tensors(mine)
+        return batch
 
     def _label_tokens(self, rows: np.ndarray) -> int:
-        return int(self.label_lengths[self.label_index[rows]].sum())
+        return int(self.label_lengths[rows].sum())
 
 
 class FromStep(Sampler[int]):
@@ -178,7 +191,10 @@ def select_rows(batch: Batch, rows: Tensor) -> Batch:
         name: value[rows] if isinstance(value, Tensor) and name != "explained" else value
         for name, value in batch.items()
     }
-    chosen["ids"] = [batch["ids"][row] for row in rows.tolist()]
+    places = rows.tolist()
+    chosen |= {
+        name: [batch[name][i] for i in places] for name in ("ids", "labels") if name in batch
+    }
     return chosen
 
 

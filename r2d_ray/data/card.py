@@ -11,6 +11,7 @@ import numpy as np
 
 from r2d_ray.data.examples import Example, Splits, content_hash
 from r2d_ray.data.files import printable
+from r2d_ray.data.splits import label_kind
 
 MOST_SHOWN = 8
 """Labels that a printed line names; the card has all of them."""
@@ -27,21 +28,32 @@ def data_card(
             question, choices and context, and `share_cut`, the share of rows that were cut.
 
     Returns:
-        `name`, `provenance`, `hash`, `labels`, `rows`, `groups`, `label_counts` (empty where rows
-        have their own choices), `rationale_sources` (source -> split -> rows), `words` and
-        `rationale_words` (median, p90, max), `tokens`, `dropped` (reason -> rows).
+        `name`, `provenance`, `hash`, `labels`, `label_kind`, `rows`, `groups`, `label_counts`
+        (empty without a fixed set), `rows_with_duplicate_options` and `most_options` by split
+        (empty but where rows have their own choices), `rationale_sources` (source -> split ->
+        rows), `words` and `rationale_words` (median, p90, max), `tokens`, `dropped` (reason ->
+        rows).
     """
     parts = dict(splits.items())
+    own_choices = parts if label_kind(splits.labels, splits.train) == "choices" else {}
     sources = sorted({s for rows in parts.values() for row in rows for s in row.rationales})
     return {
         "name": splits.name,
         "provenance": {**asdict(splits.provenance), "notes": list(splits.provenance.notes)},
         "hash": content_hash(splits),
         "labels": list(splits.labels),
+        "label_kind": label_kind(splits.labels, splits.train),
         "rows": {name: len(rows) for name, rows in parts.items()},
         "groups": {name: len({row.group for row in rows}) for name, rows in parts.items()},
         "label_counts": {
             name: label_counts(rows, splits.labels) for name, rows in parts.items() if splits.labels
+        },
+        "rows_with_duplicate_options": {
+            name: sum(len(set(row.choices or ())) < len(row.choices or ()) for row in rows)
+            for name, rows in own_choices.items()
+        },
+        "most_options": {
+            name: max(len(row.choices or ()) for row in rows) for name, rows in own_choices.items()
         },
         "rationale_sources": {
             source: {
@@ -92,6 +104,11 @@ def card_lines(card: Mapping[str, Any]) -> list[str]:
         parts = [f"  {name}: {count} rows"]
         if card["label_counts"]:
             parts.append(_shares(card["label_counts"][name]))
+        if card["most_options"]:
+            repeated = card["rows_with_duplicate_options"][name]
+            parts.append(
+                f"own options, at most {card['most_options'][name]}; {repeated} rows repeat one"
+            )
         parts.append(_lengths(card["words"][name], "words"))
         if name in card["tokens"]:
             measured = card["tokens"][name]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +65,11 @@ def parse_json(text: str, where: str) -> Any:
     """Return the value of a JSON text; `where` is what an error names.
 
     Raises:
-        UserError: if it is not JSON, is nested too deeply, or holds half of a surrogate pair.
+        UserError: if it is not JSON, is nested too deeply, has a key twice (json would keep the
+            last one silently) or holds half of a surrogate pair.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_each_key_once)
         if "\\ud" in text or "\\uD" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -77,6 +80,14 @@ def parse_json(text: str, where: str) -> Any:
     except (RecursionError, ValueError) as error:
         raise UserError(f"{where}: not usable JSON: {error}") from None
     return value
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"key {twice[:80]!r} stands twice")
+    return members
 
 
 def read_json(path: Path) -> Any:
@@ -164,15 +175,20 @@ def read_parquet(path: Path) -> list[Record]:
     """Return the rows of a Parquet file.
 
     Raises:
-        UserError: if it is no Parquet file or has no row.
+        UserError: if it is no Parquet file, has a column twice, values that Python has not, or no
+            row.
     """
     import pyarrow
     import pyarrow.parquet
 
     try:
         # ParquetFile, because read_table would take folder names such as `a=b` for columns.
-        rows = pyarrow.parquet.ParquetFile(path).read().to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        table = pyarrow.parquet.ParquetFile(path).read()
+        for name in table.column_names:
+            if table.column_names.count(name) > 1:  # a row would keep the last one silently
+                raise UserError(f"{path}: column name {name!r} occurs twice")
+        rows = table.to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: not a Parquet file: {str(error).splitlines()[0]}") from None
     if not rows:
         raise UserError(f"{path}: no row")
@@ -195,7 +211,7 @@ def read_records(path: Path) -> list[Record]:
         UserError: for another suffix, or as the format's reader.
     """
     reader = TABLE_READERS.get(path.suffix.lower())
-    if reader is None or not path.is_file():
+    if reader is None or not os.path.isfile(path):
         kinds = ", ".join(TABLE_READERS)
         raise UserError(f"{path}: not a table file (allowed: a file that ends in {kinds})")
     return reader(path)

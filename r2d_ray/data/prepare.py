@@ -27,8 +27,11 @@ from datasets import (
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig
+from r2d_ray.data.bodies import prompt_bodies
 from r2d_ray.data.examples import Example, Splits, content_hash, pick_source
-from r2d_ray.data.tokens import LabelTokens, encode, label_tokens
+from r2d_ray.data.options import OPTION_FEATURES, option_columns, row_tokens, set_tokens
+from r2d_ray.data.splits import label_kind
+from r2d_ray.data.tokens import LabelTokens, encode, tokens_of_kind
 from r2d_ray.errors import UserError
 from r2d_ray.models import load_tokenizer
 from r2d_ray.prompts import (
@@ -47,6 +50,7 @@ COLUMNS = Features(  # named, because a column of empty lists would have no type
         "tags": List(Value("string")),
         "label": Value("string"),
         "label_index": Value("int64"),
+        **OPTION_FEATURES,
         "body_ids": List(Value("int64")),
         "cut_tokens": Value("int64"),
         "rationale_ids": List(Value("int64")),
@@ -54,7 +58,7 @@ COLUMNS = Features(  # named, because a column of empty lists would have no type
         "reference": Value("string"),
     }
 )
-FORMAT = 1  # grows when the stored columns change, so that old folders are prepared again
+FORMAT = 2  # grows when the stored columns change, so that old folders are prepared again
 
 
 def tokenizer_texts(splits: Splits) -> Iterator[str]:
@@ -68,35 +72,12 @@ def tokenizer_texts(splits: Splits) -> Iterator[str]:
         yield explain_given_label_prefix(row.label)
 
 
-def body_budget(tokenizer: PreTrainedTokenizerBase, labels: Sequence[str], limit: int) -> int:
-    """Return how many ids a body may have: the limit less the longest prefix and the end id."""
-    prefixes = [PREDICT_PREFIX, EXPLAIN_PREFIX, *map(explain_given_label_prefix, labels)]
-    return limit - max(len(encode(tokenizer, prefix)) for prefix in prefixes) - 1
-
-
-def body_ids(
-    tokenizer: PreTrainedTokenizerBase, row: Example, budget: int
-) -> tuple[list[int], int]:
-    """Return a row's body ids within the budget and how many ids of its context were cut.
-
-    Raises:
-        UserError: if question and choices alone exceed the budget: they are never cut.
-    """
-    question = encode(tokenizer, question_text(row.question, row.choices))
-    if len(question) > budget:
-        raise UserError(
-            f"row {row.id!r}: question and choices have {len(question)} tokens "
-            f"(allowed by max_input_length: {budget}; only the context is ever cut)"
-        )
-    context = encode(tokenizer, row.context) if row.context else []
-    kept = context[: budget - len(question)]
-    return question + kept, len(context) - len(kept)
-
-
 def prepared_key(splits: Splits, config: TrainConfig) -> str:
     """Return the hash (16 hex digits) of everything that the prepared tables depend on."""
     fields = ("max_input_length", "max_rationale_length", "model", "model_revision")
     values = {name: getattr(config, name) for name in fields}
+    if label_kind(splits.labels, splits.train) == "open":
+        values["max_label_length"] = config.max_label_length
     sources = [config.rationale_source, config.stage1_source]
     text = json.dumps([FORMAT, content_hash(splits), values, sources], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -120,20 +101,25 @@ def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
     }
     tokenizer = load_tokenizer(config, tokenizer_texts(splits))
     check_join(tokenizer, splits)
+    every = [row for _, rows in splits.items() for row in rows]
+    tokens = set_tokens(tokenizer, splits.labels, every, config)
     part = root / f".{folder.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     tokenizer.save_pretrained(part / "tokenizer")
     tables = {
-        name: tabulate(rows, splits, tokenizer, config, sources) for name, rows in splits.items()
+        name: tabulate(rows, tokens, tokenizer, config, sources) for name, rows in splits.items()
     }
     bare = [replace(row, context="") for row in splits.test]
-    stored = {**tables, WITHOUT_CONTEXT: tabulate(bare, splits, tokenizer, config, sources)}
+    stored = {**tables, WITHOUT_CONTEXT: tabulate(bare, tokens, tokenizer, config, sources)}
     DatasetDict(stored).save_to_disk(part / "rows")
     info = {
         "dataset": splits.name,
         "data_hash": content_hash(splits),
         "labels": list(splits.labels),
+        "label_kind": tokens.kind,
+        "max_label_length": config.max_label_length,
+        "most_options": len(tokens.letters),
         "sources": sources,
         "scratch": config.model in SCRATCH_MODELS,
         "tokens": {name: token_counts(table) for name, table in tables.items()},
@@ -145,34 +131,32 @@ def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
 
 def tabulate(
     rows: Sequence[Example],
-    splits: Splits,
+    tokens: LabelTokens,
     tokenizer: PreTrainedTokenizerBase,
     config: TrainConfig,
     sources: Mapping[str, str | None],
 ) -> Dataset:
     """Return one split as a table of ids; a row without a rationale has an empty target.
 
-    Columns: id, group, tags, label, label_index (-1 outside the fixed set), body_ids,
-    cut_tokens, and per use of a rationale its ids and its text (`reference`).
+    Columns: id, group, tags, what `option_columns` says of the label, body_ids, cut_tokens, and
+    per use of a rationale its ids and its text (`reference`).
     """
-    budget = body_budget(tokenizer, splits.labels, config.max_input_length)
-    positions = {label: i for i, label in enumerate(splits.labels)}
     eos = cast(int, tokenizer.eos_token_id)
 
     def target(row: Example, use: str) -> list[int]:
         text = row.rationales.get(sources[use] or "", "")
         return [*encode(tokenizer, text)[: config.max_rationale_length - 1], eos] if text else []
 
-    bodies = [body_ids(tokenizer, row, budget) for row in rows]
+    own = [row_tokens(row, tokenizer, tokens, config.max_label_length) for row in rows]
+    found = prompt_bodies(rows, own, tokenizer, tokens, config.max_input_length)
     return Dataset.from_dict(
         {
             "id": [row.id for row in rows],
             "group": [row.group for row in rows],
             "tags": [list(row.tags) for row in rows],
-            "label": [row.label for row in rows],
-            "label_index": [positions.get(row.label, -1) for row in rows],
-            "body_ids": [ids for ids, _ in bodies],
-            "cut_tokens": [cut for _, cut in bodies],
+            **option_columns(rows, tokenizer, tokens, own),
+            "body_ids": [ids for ids, _ in found],
+            "cut_tokens": [cut for _, cut in found],
             "rationale_ids": [target(row, "rationale") for row in rows],
             "stage1_rationale_ids": [target(row, "stage1_rationale") for row in rows],
             "reference": [row.rationales.get(sources["rationale"] or "", "") for row in rows],
@@ -187,19 +171,23 @@ def text_table(
     labels: Sequence[str],
     config: TrainConfig,
 ) -> Dataset:
-    """Return rows without labels or rationales as the table of ids that an evaluator reads.
+    """Return rows without rationales as the table of ids that an evaluator reads.
+
+    Rows are read under the fixed set `labels`, or without one over the options that they bring.
 
     Raises:
         UserError: if a question does not fit.
     """
-    budget = body_budget(tokenizer, labels, config.max_input_length)
+    tokens = set_tokens(tokenizer, labels, rows, config)
+    own = [row_tokens(row, tokenizer, tokens, config.max_label_length) for row in rows]
+    found = prompt_bodies(rows, own, tokenizer, tokens, config.max_input_length)
     columns: dict[str, list[Any]] = {
         "id": [row.id for row in rows],
         "group": [row.group for row in rows],
-        "label": [row.label or None for row in rows],
+        **option_columns(rows, tokenizer, tokens, own),
         "reference": [""] * len(rows),
         "tags": [[] for _ in rows],
-        "body_ids": [body_ids(tokenizer, row, budget)[0] for row in rows],
+        "body_ids": [ids for ids, _ in found],
     }
     return Dataset.from_dict(columns, features=Features({n: COLUMNS[n] for n in columns}))
 
@@ -222,8 +210,10 @@ def check_join(tokenizer: PreTrainedTokenizerBase, splits: Splits) -> None:
     Checked on the first training row for every prefix: it holds for tokenizers that split at
     white space first, as T5's does.
     """
-    body = question_text(splits.train[0].question, splits.train[0].choices)
-    prefixes = [PREDICT_PREFIX, EXPLAIN_PREFIX, *map(explain_given_label_prefix, splits.labels)]
+    first = splits.train[0]
+    body = question_text(first.question, first.choices)
+    labels = splits.labels or first.choices or (first.label,)
+    prefixes = [PREDICT_PREFIX, EXPLAIN_PREFIX, *map(explain_given_label_prefix, labels)]
     for prefix in prefixes:
         if encode(tokenizer, f"{prefix} {body}") != encode(tokenizer, prefix) + encode(
             tokenizer, body
@@ -249,4 +239,11 @@ def open_prepared(folder: Path) -> Prepared:
     info = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
     tables = cast(DatasetDict, load_from_disk(folder / "rows"))
-    return Prepared(folder, info, tables, tokenizer, label_tokens(tokenizer, info["labels"]))
+    tokens = tokens_of_kind(
+        tokenizer,
+        info["labels"],
+        info["label_kind"],
+        info["max_label_length"],
+        info["most_options"],
+    )
+    return Prepared(folder, info, tables, tokenizer, tokens)

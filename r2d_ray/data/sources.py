@@ -100,7 +100,7 @@ def locate(request: DataRequest) -> Location:
             )
         return Location("hub", f"{address}@{revision}")
     path = Path(name)
-    if path.suffix.lower() in TABLE_READERS or path.exists() or "/" in name:
+    if path.suffix.lower() in TABLE_READERS or os.path.exists(path) or "/" in name:
         return _path("--dataset", path, None)
     raise unknown("dataset", name, [*NAMED_SETS, "FILE", "hub:NAME@REVISION"])
 
@@ -111,9 +111,9 @@ def _locate_named(request: DataRequest, known: NamedSet) -> Location:
         return _path("--data", request.data, name)
     root = os.environ.get("R2D_DATA")
     if root:
-        if not Path(root).is_dir():
+        if not os.path.isdir(root):
             raise UserError(f"R2D_DATA={root}: no such folder")
-        if (Path(root) / name).exists():
+        if os.path.exists(Path(root) / name):
             return _path("R2D_DATA:", Path(root) / name, name)
     if request.profile == "paper" and known.hub:
         return Location("hub", f"{known.hub[0]}@main", name)
@@ -126,9 +126,9 @@ def _locate_named(request: DataRequest, known: NamedSet) -> Location:
 
 
 def _path(flag: str, path: Path, named: str | None) -> Location:
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, False for a name that is too long
         return Location("folder", str(path), named)
-    if path.is_file():
+    if os.path.isfile(path):
         return Location("file", str(path), named)
     raise UserError(f"{flag} {path}: no such file or folder")
 
@@ -148,7 +148,7 @@ def load_splits(request: DataRequest) -> Splits:
         raise UserError(f"--sample-rows: {location.name} is no embedded sample (allowed: --limit)")
     splits = _sample(request, location) if location.kind == "sample" else _read(request, location)
     train, validation, test, dropped = remove_leaks(splits.train, splits.validation, splits.test)
-    labels = splits.labels or fixed_labels((*train, *validation, *test), splits.name)
+    labels = splits.labels or fixed_labels((*train, *validation, *test))
     if request.limit is not None:
         if request.limit < len(labels):
             raise UserError(f"--limit {request.limit}: {splits.name} has {len(labels)} labels")

@@ -10,13 +10,13 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from r2d_ray.data.examples import Example, normalised
-from r2d_ray.errors import UserError
 
 Rows = tuple[Example, ...]
 
@@ -27,7 +27,9 @@ CONSTANT_QUESTION_SHARE = 0.05
 CONSTANT_QUESTION_ROWS = 3
 """In a small set, so many repeats are still repeats and not a form."""
 MAX_LABELS = 1000
-"""Most labels of a fixed label set: every one is scored for every row."""
+"""Most labels of a fixed label set, every one of which is scored for every row; more are open."""
+LabelKind = Literal["fixed", "choices", "open"]
+"""One set for all rows; options that each row brings; any text."""
 LABEL_ORDERS = (("yes", "no", "maybe"),)
 """Label sets with a customary order; any other set is sorted."""
 
@@ -196,20 +198,23 @@ def limit_rationales(rows: Rows, limit: int, seed: int) -> Rows:
     return tuple(row if row.id in kept else replace(row, rationales={}) for row in rows)
 
 
-def fixed_labels(rows: Sequence[Example], name: str) -> tuple[str, ...]:
-    """Return the closed label set of these rows, empty where rows bring their own choices.
+def label_kind(labels: Sequence[str], rows: Sequence[Example]) -> LabelKind:
+    """Return which kind of label these rows have, `labels` being the fixed set or empty."""
+    if labels:
+        return "fixed"
+    return "choices" if any(row.choices for row in rows) else "open"
 
-    Raises:
-        UserError: for more than `MAX_LABELS` labels.
+
+def fixed_labels(rows: Sequence[Example]) -> tuple[str, ...]:
+    """Return the closed label set of these rows.
+
+    Empty where rows bring their own choices, and where labels are open: more than `MAX_LABELS`.
     """
     if any(row.choices is not None for row in rows):
         return ()
     labels = {row.label for row in rows}
     if len(labels) > MAX_LABELS:
-        raise UserError(
-            f"{name}: {len(labels)} different labels (at most {MAX_LABELS}; "
-            "a set whose rows have their own options names them by --columns choices=COLUMN)"
-        )
+        return ()
     for order in LABEL_ORDERS:
         if labels <= set(order):
             return tuple(label for label in order if label in labels)

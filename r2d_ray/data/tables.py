@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ def read_parts(path: Path) -> Parts:
     Raises:
         UserError: for a folder with neither named splits nor exactly one table file.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return {"": read_records(path)}
     files = [f for f in sorted(path.iterdir()) if f.suffix.lower() in TABLE_READERS]
     files = [f for f in files if not f.name.startswith(".")]

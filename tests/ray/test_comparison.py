@@ -9,6 +9,7 @@ import pytest
 from conftest import TINY, toy_splits
 
 from r2d_ray.finalists import Evaluation, predictions_file
+from r2d_ray.plausibility import plausibility_scores
 from r2d_ray.records import Prediction, TrialRecord, read_jsonl
 from r2d_ray.study import StudyFolder
 
@@ -64,8 +65,15 @@ def test_a_comparison_ends_with_a_table_and_runs_nothing_again(tmp_path: Path) -
             assert {row.label for row in rows} <= {"yes", "no"}
             assert all((row.rationale is not None) == writes for row in rows)
     two_tasks, sft = records
+    predictions = StudyFolder(study).predictions_dir
     assert 0 <= two_tasks.test_metrics["bleu"] <= 100  # type: ignore[operator]
     assert not {"bleu", "rouge_l", "bertscore"} & set(sft.test_metrics)
+    trivial = scores(first.stdout, "first context sentence")
+    assert trivial["macro-F1"] == "n/a"
+    assert "n/a" not in (trivial["BLEU"], trivial["ROUGE-L"])
+    kept = plausibility_scores(list(read_jsonl(predictions / "no_stage1-1-test.jsonl", Prediction)))
+    assert kept.items() <= two_tasks.test_metrics.items(), "the files say it all"
+    assert (predictions / "control-first-context-sentence-test.jsonl").exists()
     shown = scores(first.stdout, "sft")
     assert [shown[name] for name in ("BLEU", "ROUGE-L", "dose %")] == ["n/a"] * 3
     assert "n/a" not in (shown["macro-F1"], scores(first.stdout, "no_stage1")["BLEU"])

@@ -154,3 +154,29 @@ def test_a_limited_set_has_a_card(name):
     assert card["rows"] == {"train": 50, "validation": 50, "test": 50}
     assert card["provenance"]["kind"] == "folder"
     assert len(card["hash"]) == 16
+
+
+def test_medmcqa_by_its_file_and_columns_trains_over_its_rows_options(tmp_path):
+    pytest.importorskip("torch")
+    from r2d_ray.config import PROFILES, build_config
+    from r2d_ray.data.prepare import open_prepared, prepare
+    from r2d_ray.plan import check_data
+    from r2d_ray.trainer import run_stage
+
+    file = folder("medmcqa") / "dev_human_and_llm_rationales.jsonl"
+    columns = parse_columns("choices=choices,rationale.human=rationales.human")
+    splits = load_splits(DataRequest(str(file), columns=columns, limit=16))
+    sizes_ = {"max_input_length": 512, "max_steps": 2, "eval_steps": 2, "logging_steps": 1}
+    config = build_config({**PROFILES["embedded"], **sizes_, "per_device_train_batch_size": 8})
+    check_data(splits, config)
+    prepared = open_prepared(prepare(splits, config, tmp_path / "data"))
+    assert prepared.label_tokens.classes == ("A", "B", "C", "D")
+    out = run_stage(config, prepared, "stage2", output_dir=tmp_path / "o", best_dir=tmp_path / "b")
+    scores = out.curve[-1]["scores"]
+    assert 0 <= scores["accuracy"] <= 1
+    assert scores["out_of_set_rate"] == 0
+    support = sum(scores[f"support[{letter}]"] for letter in "ABCD")
+    assert support == 16
+    card = data_card(splits)
+    assert card["most_options"] == {"train": 4, "validation": 4, "test": 4}
+    assert set(card["rows_with_duplicate_options"]) == {"train", "validation", "test"}

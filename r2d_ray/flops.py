@@ -1,0 +1,69 @@
+"""Model FLOPs of a T5 pass: what the method costs, whatever the padding, kernel or machine.
+
+Counted are the matrix products of real tokens (a multiply and an add are 2 FLOPs); a training
+pass is three forward passes (PaLM, arXiv 2204.02311, appendix B).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Sums over the rows of a pass, e input and d target tokens each: of e, d, e², d² and e·d."""
+
+    encoder_tokens: Any
+    decoder_tokens: Any
+    encoder_pairs: Any
+    decoder_pairs: Any
+    cross_pairs: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """The sizes that a T5's products have; `inner` is heads x key width."""
+
+    d_model: int
+    inner: int
+    d_ff: int
+    ff_products: int
+    encoder_layers: int
+    decoder_layers: int
+    vocabulary: int
+
+    @classmethod
+    def of(cls, config: Any) -> ModelShape:
+        """Return the shape of a T5 configuration."""
+        return cls(
+            d_model=config.d_model,
+            inner=config.num_heads * config.d_kv,
+            d_ff=config.d_ff,
+            ff_products=3 if config.is_gated_act else 2,
+            encoder_layers=config.num_layers,
+            decoder_layers=config.num_decoder_layers,
+            vocabulary=config.vocab_size,
+        )
+
+
+def forward_flops(shape: ModelShape, lengths: Lengths) -> Any:
+    """Return the FLOPs of a forward pass over rows of these lengths.
+
+    Attention is counted over all pairs, as kernels compute it, the decoder's causal half included.
+    """
+    projection = 2 * shape.d_model * shape.inner  # one of query, key, value, output
+    feed_forward = 2 * shape.ff_products * shape.d_model * shape.d_ff
+    pair = 4 * shape.inner  # a score and a weighted sum
+    encoder = lengths.encoder_tokens * (4 * projection + feed_forward)
+    encoder = encoder + lengths.encoder_pairs * pair
+    decoder = lengths.decoder_tokens * (6 * projection + feed_forward)
+    decoder = decoder + lengths.encoder_tokens * (2 * projection)  # keys and values of the input
+    decoder = decoder + (lengths.decoder_pairs + lengths.cross_pairs) * pair
+    head = lengths.decoder_tokens * (2 * shape.d_model * shape.vocabulary)
+    return encoder * shape.encoder_layers + decoder * shape.decoder_layers + head
+
+
+def training_flops(shape: ModelShape, lengths: Lengths) -> Any:
+    """Return the FLOPs of a forward and a backward pass over rows of these lengths."""
+    return 3 * forward_flops(shape, lengths)

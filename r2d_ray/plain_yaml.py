@@ -1,0 +1,72 @@
+"""YAML as plain values: no tags, no anchors, no key twice, no number that nobody can print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from r2d_ray.errors import UserError
+
+LONGEST_INT_BITS = 1024  # Python refuses to print integers of more than about 14,000
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader without what YAML would accept silently: a key twice, an endless integer."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                said = f"key {key.value!r} stands twice"
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value = int(super().construct_yaml_int(node))
+        if value.bit_length() > LONGEST_INT_BITS:
+            said = f"an integer of {value.bit_length()} bits (allowed: {LONGEST_INT_BITS})"
+            raise yaml.MarkedYAMLError(problem=said, problem_mark=node.start_mark)
+        return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+def read_plain_yaml(path: Path) -> Any:
+    """Return the one document of a YAML file, as plain values.
+
+    Raises:
+        UserError: for an unreadable file, or as `plain_yaml`, with the file.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror} (allowed: a readable YAML file)") from None
+    return plain_yaml(text, str(path))
+
+
+def plain_yaml(text: str | bytes, where: str) -> Any:
+    """Return the one document of a YAML text, as plain values.
+
+    Raises:
+        UserError: for what is no YAML, and for YAML with tags, anchors, a key twice, more than one
+            document or an integer of more than `LONGEST_INT_BITS`; with `where` and the line.
+    """
+    try:
+        event: Any  # which attributes it has depends on its kind
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            for extra in ("tag", "anchor"):  # an alias event bears its anchor's name
+                if getattr(event, extra, None) is not None:
+                    said = f"YAML {extra} {getattr(event, extra)!r} (allowed: plain values only)"
+                    raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{where}{line}: {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
+        raise UserError(f"{where}: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(f"{where}: nested too deeply (allowed: 3 levels)") from None
