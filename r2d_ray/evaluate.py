@@ -22,9 +22,9 @@ from r2d_ray.config import TrainConfig
 from r2d_ray.data.batches import IGNORED, Batch, Ragged, pad
 from r2d_ray.data.options import own_options
 from r2d_ray.data.tokens import LabelTokens
+from r2d_ray.decode import generate_texts
 from r2d_ray.labels import (
     PromptTable,
-    generate_texts,
     label_log_probabilities,
     text_prefixes,
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -184,69 +183,6 @@ def label_log_probabilities(
     if options.first_tokens is not None:
         return first_token_log_probabilities(first_logits, options.first_tokens)
     return packed_log_probabilities(model, encoder_states, encoder_mask, options)
-
-
-def _greedy(
-    model: PreTrainedModel,
-    input_ids: Tensor,
-    mask: Tensor,
-    max_new_tokens: int,
-    synced: bool,
-    **wanted: bool,
-) -> Any:
-    return model.generate(  # type: ignore[operator]
-        input_ids=input_ids,
-        attention_mask=mask,
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        num_beams=1,
-        synced_gpus=synced,
-        **wanted,
-    )
-
-
-def generate_texts(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    input_ids: Tensor,
-    mask: Tensor,
-    max_new_tokens: int,
-    synced: bool = False,
-) -> list[str]:
-    """Return what greedy decoding writes for each row, stripped; `synced` under ZeRO-3."""
-    out = _greedy(model, input_ids, mask, max_new_tokens, synced)
-    return [text.strip() for text in tokenizer.batch_decode(out, skip_special_tokens=True)]
-
-
-def generate_with_confidence(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    input_ids: Tensor,
-    mask: Tensor,
-    max_new_tokens: int,
-    synced: bool = False,
-    over_padding: bool = False,
-) -> tuple[list[str], Tensor]:
-    """Return what greedy decoding writes and exp(mean token log-probability) (rows,).
-
-    The mean is over the tokens up to and including the end id. `over_padding` takes all positions,
-    as Reason2Decide-C's code has it (`generate_labels_with_confidence`): a short label's
-    confidence then depends on its batch.
-    """
-    wanted = {"output_logits": True, "return_dict_in_generate": True}
-    out = _greedy(model, input_ids, mask, max_new_tokens, synced, **wanted)
-    scores = torch.stack(out.logits, dim=1).float().log_softmax(dim=-1)
-    tokens = out.sequences[:, 1 : 1 + scores.shape[1]]
-    chosen = scores.gather(-1, tokens[..., None])[..., 0]
-    if over_padding:
-        confidence = chosen.mean(dim=1).exp()
-    else:
-        ends = tokens == tokenizer.eos_token_id
-        written = ends.cumsum(dim=1) - ends.long() == 0
-        # A position after the end may have any value: zero it rather than multiply.
-        confidence = (chosen.masked_fill(~written, 0.0).sum(dim=1) / written.sum(dim=1)).exp()
-    texts = tokenizer.batch_decode(out.sequences, skip_special_tokens=True)
-    return [text.strip() for text in texts], confidence
 
 
 def text_prefixes(

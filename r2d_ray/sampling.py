@@ -17,9 +17,9 @@ from r2d_ray.config import TrainConfig
 from r2d_ray.data.batches import IGNORED, Batch, pad
 from r2d_ray.data.options import Options
 from r2d_ray.data.tokens import encode
+from r2d_ray.decode import generate_with_confidence
 from r2d_ray.labels import (
     PromptTable,
-    generate_with_confidence,
     label_log_probabilities,
     text_prefixes,
 )

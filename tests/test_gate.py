@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from r2d_ray import sampling
 from r2d_ray.data.batches import IGNORED, Batch
 from r2d_ray.data.prepare import Prepared, open_prepared
-from r2d_ray.labels import generate_with_confidence
+from r2d_ray.decode import generate_with_confidence
 from r2d_ray.losses import predict_pass_choice, teacher_forced
 from r2d_ray.models import load_model
 from r2d_ray.sampling import Choice, gate, rationale_prompts

@@ -15,10 +15,10 @@ from r2d_ray import labels as module
 from r2d_ray.data.batches import Batch, Ragged, pad
 from r2d_ray.data.prepare import Prepared, open_prepared
 from r2d_ray.data.tokens import LabelTokens, encode, fitting_label, label_tokens
+from r2d_ray.decode import generate_texts
 from r2d_ray.labels import (
     PromptTable,
     first_token_log_probabilities,
-    generate_texts,
     label_log_probabilities,
     packed_log_probabilities,
     prompt_table,

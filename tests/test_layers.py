@@ -17,7 +17,7 @@ LAYERS = [
     "search_space records lease",
     "models study_lock grid kept",
     "data",
-    "zero labels cycle",
+    "zero labels cycle decode",
     "sampling stage_plan",
     "losses series",
     "alignment trivial",

@@ -17,10 +17,10 @@ from r2d_ray.data.card import data_card
 from r2d_ray.data.examples import Splits
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare, prepared_key
 from r2d_ray.data.tokens import encode
+from r2d_ray.decode import generate_texts
 from r2d_ray.errors import UserError
 from r2d_ray.evaluate import Evaluator, label_metrics, predictions
 from r2d_ray.finalists import controls, score
-from r2d_ray.labels import generate_texts
 from r2d_ray.losses import predict_pass_choice, stage2_loss, teacher_forced
 from r2d_ray.metrics import open_label_scores
 from r2d_ray.plan import check_data
