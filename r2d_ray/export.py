@@ -76,7 +76,7 @@ pipeline_tag: text2text-generation
 A T5 ({record.config["model"]}) that predicts a label and writes the rationale for it, trained by
 r2d_ray with the method `{info.method}` on `{info.dataset}` ({info.provenance["kind"]}).
 
-Prompts: `predict: QUESTION CONTEXT` gives the label, one of {_listed(info.data_card["labels"])};
+Prompts: `predict: QUESTION CONTEXT` gives the label, {_labels(info.data_card)};
 `given label: LABEL, explain: QUESTION CONTEXT` gives the rationale.
 
 | score (validation, step {record.selected_step}) | value |
@@ -88,8 +88,13 @@ the model was selected by label scores on a research data set.
 """
 
 
-def _listed(labels: list[str]) -> str:
-    return ", ".join(f"`{label}`" for label in labels)
+def _labels(card: Mapping[str, Any]) -> str:
+    """Return in words which labels the model gives."""
+    if card.get("label_kind") == "choices":
+        return "one of the row's own options"
+    if card.get("label_kind") == "open":
+        return "a free text"
+    return "one of " + ", ".join(f"`{label}`" for label in card["labels"])
 
 
 def _rows(scores: Mapping[str, Any]) -> str:

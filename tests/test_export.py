@@ -114,6 +114,15 @@ def test_the_card_says_what_it_is_made_of(best: Path) -> None:
         assert part in card
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"), [("choices", "one of the row's own options"), ("open", "a free text")]
+)
+def test_the_card_says_where_labels_come_from(kind: str, said: str) -> None:
+    card = {"labels": [], "label_kind": kind}
+    text = model_card(study().model_copy(update={"data_card": card}), trial())
+    assert f"gives the label, {said};" in text
+
+
 def test_an_export_that_fails_leaves_the_one_before(
     tmp_path: Path, weights: Path, prepared_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
