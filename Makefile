@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STUDIES ?= ./studies
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 CLUSTERS ?= cluster.yaml cluster/gcp.yaml cluster/own-hosts.yaml
 
-.PHONY: install tune test check lint types cluster-check unit ray-tests fmt clean
+.PHONY: install browser tune report test check lint types cluster-check unit notebooks ray-tests fmt clean
 
 install: $(STAMP)
 
@@ -20,8 +21,17 @@ $(STAMP): pyproject.toml constraints.txt
 tune: install
 	$(BIN)/python -m r2d_ray.tune --dataset bioasq --profile embedded --storage-path $(STUDIES)
 
+# Tables, pictures and the page of the stored studies; of others: python -m analysis STUDY ...
+report: install
+	$(BIN)/python -m analysis tests/data/study/comparison tests/data/study/search --out report
+
+# Debian's Chromium and its driver, for the test that looks at the page; else that test skips.
+browser:
+	$(SUDO) apt-get update
+	$(SUDO) apt-get install --yes --no-install-recommends chromium chromium-driver
+
 # Every check and test.
-test: check unit ray-tests
+test: check unit notebooks ray-tests
 
 check: lint types cluster-check
 
@@ -38,6 +48,10 @@ cluster-check: install
 
 unit: install
 	$(BIN)/pytest
+
+# The notebooks run on the stored studies; what they print is not kept.
+notebooks: install
+	$(BIN)/pytest --nbmake analysis/notebooks
 
 # Real Ray clusters on loopback, one after the other.
 ray-tests: install

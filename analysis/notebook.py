@@ -1,0 +1,135 @@
+"""What notebooks call: a study read once, its tables, pictures and errors, ready to be shown."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+from matplotlib import rc_context
+
+from analysis.findings import summarise
+from analysis.formats import to_html
+from analysis.picture import Picture
+from analysis.plots import draw_pictures
+from analysis.plots_style import PRINT
+from analysis.studies import Study, open_studies
+from analysis.table import Column, Table
+from analysis.tables import report_tables
+from r2d_ray.errors import unknown
+
+PIXELS_PER_INCH = 110
+Named = TypeVar("Named")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """HTML that a notebook shows where a cell ends with it."""
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A study with what a report would hold of it, each part made when first asked for."""
+
+    study: Study
+
+    @cached_property
+    def tables(self) -> tuple[Table, ...]:
+        """Every table of the report."""
+        return report_tables([self.study])
+
+    @cached_property
+    def _drawn(self) -> tuple[tuple[Picture, ...], tuple[str, ...]]:
+        return draw_pictures([self.study])
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """Every picture of the report."""
+        return self._drawn[0]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Which pictures are left out, and why."""
+        return self._drawn[1]
+
+    @property
+    def summary(self) -> Shown:
+        """The summary in plain words, then what limits it."""
+        words = "".join(f"<p>{html.escape(p)}</p>" for p in summarise([self.study], self.tables))
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.study.notes)
+        return Shown(f"{words}<ul>{notes}</ul>" if notes else words)
+
+    def table(self, name: str) -> Table:
+        """Return a table by name.
+
+        Raises:
+            UserError: for a name that no table has.
+        """
+        return _by_name("table", name, {table.name: table for table in self.tables})
+
+    def picture(self, name: str) -> Picture:
+        """Return a picture by name.
+
+        Raises:
+            UserError: for a name that no picture has, or that is left out.
+        """
+        return _by_name("picture", name, {picture.name: picture for picture in self.pictures})
+
+    def errors(self, method: str, count: int) -> Table:
+        """Return the first wrong test predictions of a method's first arm with its rationales.
+
+        Raises:
+            UserError: for a method without a finished arm.
+        """
+        arms = {record.method: record.arm or "" for record in reversed(self.study.done())}
+        rows = self.study.predictions(_by_name("method", method, arms))
+        wrong = [row for row in rows if row.label != row.gold_label]
+        names = ("id", "gold_label", "label", "rationale", "reference")
+        return Table(
+            "errors",
+            f"The first {min(count, len(wrong))} of {len(wrong)} wrong predictions of {method}",
+            tuple(Column(name, name.replace("_", " ")) for name in names),
+            tuple({name: getattr(row, name) for name in names} for row in wrong[:count]),
+        )
+
+
+def read(folder: Path | str) -> Reading:
+    """Return a study, opened and checked.
+
+    Raises:
+        UserError: as `analysis.studies.open_study`.
+    """
+    (study,) = open_studies([Path(folder)])
+    return Reading(study)
+
+
+def show(*parts: Table | Picture) -> Shown:
+    """Return tables and pictures as a notebook shows them."""
+    return Shown("\n".join(to_html(p) if isinstance(p, Table) else _picture(p) for p in parts))
+
+
+def _picture(picture: Picture) -> str:
+    file = io.BytesIO()
+    with rc_context(PRINT):
+        picture.print_figure.savefig(file, format="png", dpi=PIXELS_PER_INCH)
+    image = base64.b64encode(file.getvalue()).decode()
+    words = html.escape(picture.description)
+    return (
+        f'<figure><img alt="{words}" src="data:image/png;base64,{image}">'
+        f"<figcaption>{html.escape(picture.title)}</figcaption></figure>"
+    )
+
+
+def _by_name(kind: str, name: str, there: dict[str, Named]) -> Named:
+    if name not in there:
+        raise unknown(kind, name, there)
+    return there[name]
