@@ -11,6 +11,8 @@ from r2d_ray.errors import UserError
 
 LONGEST_INT_BITS = 1024  # Python refuses to print integers of more than about 14,000
 
+DEEPEST = 20  # levels; a search space has 3, a DeepSpeed configuration in it some more
+
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader without what YAML would accept silently: a key twice, an endless integer."""
@@ -53,20 +55,25 @@ def plain_yaml(text: str | bytes, where: str) -> Any:
 
     Raises:
         UserError: for what is no YAML, and for YAML with tags, anchors, a key twice, more than one
-            document or an integer of more than `LONGEST_INT_BITS`; with `where` and the line.
+            document, more than `DEEPEST` levels or an integer of more than `LONGEST_INT_BITS`; with
+            `where` and the line.
     """
     try:
+        depth = 0
         event: Any  # which attributes it has depends on its kind
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             for extra in ("tag", "anchor"):  # an alias event bears its anchor's name
                 if getattr(event, extra, None) is not None:
                     said = f"YAML {extra} {getattr(event, extra)!r} (allowed: plain values only)"
                     raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:  # found at once; the parser's time grows with the depth's square
+                said = f"nested too deeply (allowed: {DEEPEST} levels)"
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{where}{line}: {error.problem}") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
         raise UserError(f"{where}: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise UserError(f"{where}: nested too deeply (allowed: 3 levels)") from None

@@ -186,7 +186,7 @@ BAD = {
     "empty value": (["--name", ""], "--name ''", "no such flag"),
     "empty value behind =": (["--storage-path="], "--storage-path ''", "no such flag"),
     "no value behind =": (["--name=--"], "--name '--'", "no such flag"),
-    "not UTF-8": (["--name", "caf\udce9"], "caf?udce9", "UTF-8"),
+    "not UTF-8": (["--name", "caf\udce9"], "caf\\udce9", "UTF-8"),
     "endless file name": (["--dataset", "x" * 300], "unknown dataset", "bioasq"),
     "endless study name": (["--warm-start", "x" * 300], "xxx", "study.json"),
     "nobody's home": (["--space", "~nobody-of-this-name/x.yaml"], "x.yaml", "readable YAML"),

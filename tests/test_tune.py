@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 
 from r2d_ray import trial as trial_module
 from r2d_ray.config import TrainConfig
+from r2d_ray.errors import UserError
 from r2d_ray.records import StudyInfo, TrialRecord, read_jsonl
 from r2d_ray.search_space import Domain, SearchSpace, distributions
 from r2d_ray.searcher import StudySearcher, open_journal
@@ -79,6 +80,14 @@ def leave(folder: StudyFolder, number: int, value: float = 0.5, **more: Any) -> 
     left = outcome_of(folder, number)
     assert left is not None
     return left
+
+
+def test_an_outcome_that_is_none_is_refused_with_its_file(folder: StudyFolder) -> None:
+    leave(folder, 0)
+    path = folder.trial_dir(0) / "outcome.json"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UserError, match=r"outcome\.json: not a trial's outcome of ours"):
+        outcome_of(folder, 0)
 
 
 def stored(folder: StudyFolder) -> list[TrialRecord]:
