@@ -120,6 +120,7 @@ def _page(
     figure = make_subplots(
         rows=len(heats), cols=1, vertical_spacing=min(0.9 / len(heats), between / height)
     )
+    words: list[dict[str, Any]] = []
     for row, heat in enumerate(heats, start=1):
         figure.add_heatmap(
             x=list(heat.columns), y=list(heat.rows), z=[list(v) for v in heat.values],
@@ -128,27 +129,30 @@ def _page(
             text=[[t.replace("\n", "<br>") for t in texts] for texts in heat.texts],
             hovertemplate=f"{y_title}: %{{y}}<br>{x_title}: %{{x}}<br>%{{text}}<extra></extra>",
         )  # fmt: skip
-        _page_words(figure, heat, row, scale)
+        axis = figure.get_subplot(row, 1).yaxis
+        words += _page_words(heat, axis.plotly_name.removeprefix("yaxis"), scale)
         figure.update_yaxes(autorange="reversed", type="category", row=row, col=1)
         figure.update_xaxes(type="category", tickangle=-90 if names > LONG else 0, row=row, col=1)
-        axis = figure.get_subplot(row, 1).yaxis
         title = wrapped(heat.title).replace("\n", "<br>")
-        figure.add_annotation(
-            text=f"<b>{title}</b>" if title else f"{y_title} by {x_title}",
-            x=0, xref="paper", xanchor="left", y=axis.domain[1], yref="paper", yanchor="bottom",
-            showarrow=False,
-        )  # fmt: skip
+        words.append({
+            "text": f"<b>{title}</b>" if title else f"{y_title} by {x_title}",
+            "x": 0, "xref": "paper", "xanchor": "left",
+            "y": axis.domain[1], "yref": "paper", "yanchor": "bottom", "showarrow": False,
+        })  # fmt: skip
     figure.update_xaxes(title_text=x_title, row=len(heats), col=1)
+    figure.update_layout(annotations=words)  # at once: each single one would copy all before it
     return page_json(figure, height)
 
 
-def _page_words(figure: Any, heat: Heat, row: int, scale: tuple[float, float]) -> None:
-    """Write each cell's words in an ink that its own colour bears, on light and dark pages."""
-    for name, values, texts in zip(heat.rows, heat.values, heat.texts, strict=True):
-        for column, value, text in zip(heat.columns, values, texts, strict=True):
-            if value is None:
-                continue
-            figure.add_annotation(
-                x=column, y=name, text=text.replace("\n", "<br>"), showarrow=False,
-                font={"color": _ink(value, scale), "size": 10}, row=row, col=1,
-            )  # fmt: skip
+def _page_words(heat: Heat, axes: str, scale: tuple[float, float]) -> list[dict[str, Any]]:
+    """Return each cell's words in an ink that its own colour bears, on light and dark pages."""
+    return [
+        {
+            "x": column, "xref": f"x{axes}", "y": name, "yref": f"y{axes}", "showarrow": False,
+            "text": text.replace("\n", "<br>"),
+            "font": {"color": _ink(value, scale), "size": 10},
+        }
+        for name, values, texts in zip(heat.rows, heat.values, heat.texts, strict=True)
+        for column, value, text in zip(heat.columns, values, texts, strict=True)
+        if value is not None
+    ]  # fmt: skip

@@ -56,10 +56,11 @@ def rebuild(study: Study, space: SearchSpace) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # a new study is news only in a search
     rebuilt = optuna.create_study(direction=direction, storage=optuna.storages.InMemoryStorage())
     optuna.logging.set_verbosity(loud)
-    for record in study.records:
-        while len(rebuilt.trials) < record.trial:  # Optuna numbers trials as they come
-            rebuilt.add_trial(optuna.create_trial(state=TrialState.WAITING))
-        rebuilt.add_trial(_trial(record, space.metric, domains))
+    known = {record.trial: record for record in study.records}
+    waiting = optuna.create_trial(state=TrialState.WAITING)
+    for place in range(max(known) + 1):  # Optuna numbers trials as they come
+        found = known.get(place)
+        rebuilt.add_trial(waiting if found is None else _trial(found, space.metric, domains))
     return rebuilt
 
 
