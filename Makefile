@@ -8,7 +8,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 CLUSTERS ?= cluster.yaml cluster/gcp.yaml cluster/own-hosts.yaml
 
-.PHONY: install browser tune report test check lint types cluster-check unit notebooks ray-tests fmt clean
+.PHONY: install browser tune report stored-studies test check lint types cluster-check unit notebooks ray-tests fmt clean
 
 install: $(STAMP)
 
@@ -24,6 +24,21 @@ tune: install
 # Tables, pictures and the page of the stored studies; of others: python -m analysis STUDY ...
 report: install
 	$(BIN)/python -m analysis tests/data/study/comparison tests/data/study/search --out report
+
+# Makes the stored studies anew: after a change of what studies hold, not of what models learn.
+STORED := tests/data/study
+SMALL := --dataset bioasq --sample-rows 1000 60 40 --set stage1_max_steps=40 --set max_steps=120 \
+	--set stage1_eval_steps=20 --set logging_steps=20 --storage-path build/studies
+stored-studies: install
+	rm -rf build/studies
+	$(BIN)/python -m r2d_ray.compare $(SMALL) --methods sft dss r2d teacher_forcing --seeds 1 2 3 \
+		--set eval_steps=40 --set learning_rate=0.002 --name comparison
+	$(BIN)/python -m r2d_ray.tune $(SMALL) --num-samples 8 --set eval_steps=20 --name search
+	for study in comparison search; do \
+		mkdir -p $(STORED)/$$study/predictions; \
+		(cd build/studies/$$study && cp study.json records.jsonl result.json $(CURDIR)/$(STORED)/$$study); \
+		cp build/studies/$$study/predictions/*-test*.jsonl $(STORED)/$$study/predictions; \
+	done
 
 # Debian's Chromium and its driver, for the test that looks at the page; else that test skips.
 browser:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from analysis.groups import Group, groups_of
+from analysis.groups import groups_of
 from analysis.scores import row_statistics
 from analysis.significance import PRIMARY_METRIC, REFERENCE
 from analysis.stats import paired_bootstrap
@@ -68,14 +68,8 @@ def _setting(study: Study, rows: Sequence[Mapping[str, Any]]) -> Setting:
         seeds=[int(row["seeds"]) for row in rows],
         arms=len(planned),
         absent=len(planned) - len(done),
-        untested=[group.name for group in groups if _untested(group)],
+        untested=[group.name for group in groups if group.sampling_untested],
     )
-
-
-def _untested(group: Group) -> bool:
-    """Return whether labels were sampled, but too few of them changed in some seed."""
-    sampled = any(group.values("sampled_share", "counts"))
-    return sampled and not all(group.values("sampling_tested", "counts"))
 
 
 def _search(study: Study) -> Search:

@@ -63,6 +63,12 @@ class Group:
         found = [getattr(record, place).get(score) for record in self.done.values()]
         return [float(value) for value in found if value is not None]
 
+    @property
+    def sampling_untested(self) -> bool:
+        """Whether labels were sampled, but too few of them changed in some seed."""
+        sampled = any(self.values("sampled_share", "counts"))
+        return sampled and not all(self.values("sampling_tested", "counts"))
+
 
 def groups_of(study: Study) -> tuple[Group, ...]:
     """Return a comparison's groups in the order of its trials.

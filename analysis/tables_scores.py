@@ -228,12 +228,7 @@ def _trivial(study: Study) -> list[Row]:
 
 def untested(groups: Iterable[Group]) -> tuple[str, ...]:
     """Return a note on groups that sample labels, but too rarely for sampling to be tested."""
-    names = [
-        group.name
-        for group in groups
-        if any(group.values("sampled_share", "counts"))
-        and not all(group.values("sampling_tested", "counts"))
-    ]
+    names = [group.name for group in groups if group.sampling_untested]
     said = "too few shown labels changed for scheduled sampling to be tested: "
     return (said + ", ".join(names),) if names else ()
 
