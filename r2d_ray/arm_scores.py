@@ -14,7 +14,6 @@ from r2d_ray.arms import NO_EARLY_STOP
 from r2d_ray.compare_plan import ComparePlan
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.examples import pick_source
-from r2d_ray.data.prepare import prepare
 from r2d_ray.finalists import Evaluation, Job, evaluate_each, predictions_file
 from r2d_ray.kept import Kept, key_of
 from r2d_ray.methods import get_method
@@ -163,6 +162,8 @@ def train_reader(
     Returns:
         Its config (labels only, the comparison's own sizes and steps), data and weights.
     """
+    from r2d_ray.data.prepare import prepare
+
     name = pick_source(plan.splits, source or plan.info.config["rationale_source"])
     assert name is not None
     base = {**plan.info.config, **get_method("sft").values, **NO_EARLY_STOP}

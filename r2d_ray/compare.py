@@ -21,7 +21,6 @@ from r2d_ray.arms import arm_values, check_equal
 from r2d_ray.cluster import Capacity, check_shared_storage, connect
 from r2d_ray.compare_plan import ComparePlan
 from r2d_ray.compare_rationales import RationaleScores, compare_rationales
-from r2d_ray.data.prepare import prepare
 from r2d_ray.events import TrialEvent
 from r2d_ray.finalists import controls, write_rows
 from r2d_ray.kept import Kept, key_of
@@ -79,6 +78,8 @@ def run_comparison(
     show: Callable[[TrialEvent], None],
 ) -> dict[str, Any] | None:
     """Run or resume the comparison and return its result; None if it was stopped."""
+    from r2d_ray.data.prepare import prepare
+
     settings = plan.settings
     folder = open_study(settings.storage_path, plan.name, plan.info, settings.resume).folder
     with StudyLock(folder.root):

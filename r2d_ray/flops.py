@@ -1,4 +1,4 @@
-"""Model FLOPs of a T5 pass: what the method costs, whatever the padding, kernel or machine.
+"""What training costs, whatever the padding, kernel or machine: tokens and model FLOPs.
 
 Counted are the matrix products of real tokens (a multiply and an add are 2 FLOPs); a training
 pass is three forward passes (PaLM, arXiv 2204.02311, appendix B).
@@ -6,8 +6,11 @@ pass is three forward passes (PaLM, arXiv 2204.02311, appendix B).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+COSTS = ("encoder_tokens", "decoder_tokens", "model_flops")  # logged of a step's training passes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +70,13 @@ def forward_flops(shape: ModelShape, lengths: Lengths) -> Any:
 def training_flops(shape: ModelShape, lengths: Lengths) -> Any:
     """Return the FLOPs of a forward and a backward pass over rows of these lengths."""
     return 3 * forward_flops(shape, lengths)
+
+
+def costs(columns: Mapping[str, Sequence[float | None]], steps: int) -> dict[str, float]:
+    """Return what so many steps cost: tokens and model FLOPs, from the mean logged step."""
+    found = {}
+    for name in COSTS:
+        values = [value for value in columns.get(name, []) if value is not None]
+        if values:
+            found[name] = steps * sum(values) / len(values)
+    return found

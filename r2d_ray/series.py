@@ -6,16 +6,16 @@ changed (the effective dose), train label error, padding share.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from r2d_ray.flops import COSTS
 from r2d_ray.sampling import Sums
 
-COSTS = ("encoder_tokens", "decoder_tokens", "model_flops")  # of a step's training passes
 PER_STEP = (
     "label_loss",
     "rationale_loss",
@@ -65,16 +65,6 @@ class StepSums:
             if total.get(whole):
                 found[name] = total.get(part, 0.0) / total[whole]
         return found
-
-
-def costs(columns: Mapping[str, Sequence[float | None]], steps: int) -> dict[str, float]:
-    """Return what so many steps cost: tokens and model FLOPs, from the mean logged step."""
-    found = {}
-    for name in COSTS:
-        values = [value for value in columns.get(name, []) if value is not None]
-        if values:
-            found[name] = steps * sum(values) / len(values)
-    return found
 
 
 def curve(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

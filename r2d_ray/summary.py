@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from r2d_ray.config import build_config
+from r2d_ray.flops import costs
 from r2d_ray.records import TrialRecord
 from r2d_ray.schedules import gold_probability
-from r2d_ray.series import costs
 
 DOSE_TESTED = 0.02  # mean share of prompts whose label changed, below which sampling is not tested
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from r2d_ray.config import build_config
 from r2d_ray.errors import UserError
+from r2d_ray.flops import costs
 from r2d_ray.records import Evaluation, StudyInfo, TrialRecord, write_atomically
-from r2d_ray.series import costs
 from r2d_ray.settings import RUNG_RATIO
 from r2d_ray.stage1 import stage1_weights
 from r2d_ray.study import StudyFolder

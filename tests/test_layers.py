@@ -142,6 +142,14 @@ def test_the_package_is_light_to_import() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("module", ["tune", "compare", "trial", "console", "plan", "compare_plan"])
+def test_a_command_that_only_plans_or_drives_loads_no_model_library(module: str) -> None:
+    heavy = "{'torch', 'transformers', 'datasets'}"
+    code = f"import sys, r2d_ray.{module}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_no_file_is_long(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
