@@ -33,7 +33,8 @@ def body_ids(
     if len(question) > budget:
         raise UserError(
             f"row {row.id!r}: question and choices have {len(question)} tokens "
-            f"(allowed by max_input_length: {budget}; only the context is ever cut)"
+            f"(allowed: {budget}, what max_input_length leaves beside the longest prefix; only the "
+            "context is ever cut: --set max_input_length=N)"
         )
     context = encode(tokenizer, row.context) if row.context else []
     kept = context[: budget - len(question)]
