@@ -6,7 +6,6 @@ python one_step.py PREPARED WEIGHTS OUT CASE...      CASE = zero_stage:workers:a
 import json
 import multiprocessing
 import os
-import socket
 import sys
 from pathlib import Path
 
@@ -22,7 +21,7 @@ GLOBAL_BATCH = 8
 STEPS = 3
 
 
-def run(rank: int, case: str, port: int, prepared: Path, weights: Path, out: Path) -> None:
+def run(rank: int, case: str, prepared: Path, weights: Path, out: Path) -> None:
     stage, workers, accumulation = map(int, case.split(":"))
     os.environ |= {
         "RANK": str(rank),
@@ -30,7 +29,7 @@ def run(rank: int, case: str, port: int, prepared: Path, weights: Path, out: Pat
         "WORLD_SIZE": str(workers),
         "LOCAL_WORLD_SIZE": str(workers),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": "0",  # nothing listens: the ranks meet in a file
         "OMP_NUM_THREADS": "1",
     }
     import torch
@@ -49,9 +48,9 @@ def run(rank: int, case: str, port: int, prepared: Path, weights: Path, out: Pat
         gold_probability_floor=0.5,
     )
     prepare_process(config)
-    if workers > 1 or stage:
-        torch.distributed.init_process_group("gloo")
     folder = out / case.replace(":", "_")
+    meeting = f"file://{folder}.ranks"
+    torch.distributed.init_process_group("gloo", meeting, rank=rank, world_size=workers)
     outcome = trainer_module.run_stage(
         config,
         open_prepared(prepared),
@@ -68,11 +67,8 @@ def main() -> None:
     prepared, weights, out = map(Path, sys.argv[1:4])
     fork = multiprocessing.get_context("fork")
     for case in sys.argv[4:]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         group = [
-            fork.Process(target=run, args=(rank, case, port, prepared, weights, out))
+            fork.Process(target=run, args=(rank, case, prepared, weights, out))
             for rank in range(int(case.split(":")[1]))
         ]
         for process in group:
