@@ -26,14 +26,6 @@ FIELD_FLAGS = (  # TrainConfig fields with a flag of their own
     "stage1_rationale_source",
     "seed",
 )
-SMOKE_VALUES = {  # the smallest run that passes through every part
-    "stage1_max_steps": 4,
-    "stage1_eval_steps": 2,
-    "max_steps": 8,
-    "eval_steps": 4,
-    "logging_steps": 2,
-    "model": "scratch-tiny",
-}
 SMOKE_SAMPLES = 2
 SMOKE_LIMIT = 64
 
@@ -159,8 +151,6 @@ def field_overrides(args: argparse.Namespace) -> dict[str, Any]:
     values = {name: value for name, value in values.items() if value is not None}
     if args.deepspeed_config:
         values["deepspeed_config"] = read_json_file("--deepspeed-config", args.deepspeed_config)
-    if args.smoke_test:
-        values = {**SMOKE_VALUES, **values}
     for item in args.set:
         name, equals, text = item.partition("=")
         name = name.strip().replace("-", "_")

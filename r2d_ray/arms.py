@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from r2d_ray.config import PROFILES, TrainConfig, build_config
+from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.examples import Splits
 from r2d_ray.errors import UserError
 from r2d_ray.grid import DEFAULT_SETTING
@@ -222,7 +222,7 @@ def with_every_source(splits: Splits, sources: Sequence[str]) -> Splits:
 
 
 def base_values(
-    profile: str, spaces: Sequence[SearchSpace], overrides: Mapping[str, Any]
+    profile: Mapping[str, Any], spaces: Sequence[SearchSpace], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the field values under all methods: profile, fixed values of the spaces, flags.
 
@@ -230,7 +230,7 @@ def base_values(
     """
     fixed = {name: value for space in spaces for name, value in space.fixed.items()}
     rule = {"selection_metric": spaces[-1].metric}
-    return {**PROFILES[profile], **fixed, **rule, **overrides}
+    return {**profile, **fixed, **rule, **overrides}
 
 
 def arm_values(arm: Arm, info: StudyInfo) -> dict[str, Any]:

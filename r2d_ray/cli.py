@@ -251,6 +251,7 @@ def settings_from(args: argparse.Namespace, gpus: float, kind: type[S]) -> S:
             **given,
             "profile": profile,
             "time_budget_s": args.time_budget,
+            "smoke_test": args.smoke_test,
             "overrides": field_overrides(args),
         },
         kind,

@@ -130,7 +130,7 @@ def make_compare_plan(settings: CompareSettings) -> ComparePlan:
     """
     methods = [get_method(name) for name in dict.fromkeys(settings.methods)]
     space, grid = spaces_in_use(settings)
-    base = base_values(settings.profile, [space, grid or space], settings.overrides)
+    base = base_values(settings.profile_values, [space, grid or space], settings.overrides)
     base["model"] = find_model(build_config(base))
     check_flags(methods, settings.overrides)
     splits = read_data(settings)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from r2d_ray.cluster import Capacity
-from r2d_ray.config import PROFILES, SCRATCH_MODELS, TrainConfig, build_config
+from r2d_ray.config import SCRATCH_MODELS, TrainConfig, build_config
 from r2d_ray.data.card import data_card
 from r2d_ray.data.columns import parse_columns
 from r2d_ray.data.examples import Splits, content_hash, pick_source
@@ -89,7 +89,7 @@ def trial_0(settings: StudySettings, method: Method, space: SearchSpace) -> dict
                 f"{name} = {value!r}: method {method.name} fixes it to {method.values[name]!r}"
             )
     merged: dict[str, Any] = {"seed": settings.seed}
-    for layer in (PROFILES[settings.profile], space.fixed, method.values, settings.overrides):
+    for layer in (settings.profile_values, space.fixed, method.values, settings.overrides):
         merged |= layer
     return merged
 

@@ -7,10 +7,20 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from r2d_ray.config import PROFILES
 from r2d_ray.errors import UserError
 
 RUNG_RATIO = 0.65  # ASHA's rung, share of S: where every default schedule has ended (design: 0.65)
 DEFAULT_SAMPLES = {"embedded": 4, "paper": 24}  # trials of a study, by profile
+
+SMOKE_VALUES = {  # the smallest run that passes through every part
+    "stage1_max_steps": 4,
+    "stage1_eval_steps": 2,
+    "max_steps": 8,
+    "eval_steps": 4,
+    "logging_steps": 2,
+    "model": "scratch-tiny",
+}
 
 
 class StudySettings(BaseModel):
@@ -38,7 +48,13 @@ class StudySettings(BaseModel):
     sample_rows: tuple[int, int, int] | None = None
     rationale_rows: Annotated[int, Field(ge=1)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42
+    smoke_test: bool = False
     overrides: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def profile_values(self) -> dict[str, Any]:
+        """The TrainConfig values under space, method and flags."""
+        return {**PROFILES[self.profile], **(SMOKE_VALUES if self.smoke_test else {})}
 
 
 class CompareSettings(StudySettings):

@@ -29,7 +29,10 @@ class StudyLock:
         try:
             self._lock.acquire()
         except Timeout:
-            holder = self._holder.read_text() if self._holder.exists() else "another process"
+            try:
+                holder = self._holder.read_text()
+            except FileNotFoundError:  # just taken, or just given back
+                holder = "another process"
             raise UserError(
                 f"study {self.name} is in use by {holder} (allowed: one run at a time)"
             ) from None

@@ -27,6 +27,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from r2d_ray.callbacks import AtStepEnd, ReportEvaluation, SeedPerRank, StepClock, StopWhenFlat
+from r2d_ray.checkpoint import check_whole, seal
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.batches import Batch, FromStep, StepBatches
 from r2d_ray.data.options import own_options
@@ -205,6 +206,7 @@ class StageTrainer(Trainer):
         if self.args.should_save:
             write_json(checkpoint / RUNNING_FILE, self.running.values())
             (checkpoint / "training_args.bin").unlink(missing_ok=True)  # a pickle, never read
+            seal(checkpoint)
         if self.state.best_global_step != self.state.global_step:
             return
         part = self.best_dir.with_name(f".{self.best_dir.name}.part")
@@ -261,6 +263,7 @@ def run_stage(
 
     Raises:
         NonFiniteError: if a loss or score is not a finite number.
+        RuntimeError: if the checkpoint lacks a file that it was saved with.
     """
     transformers_logging.disable_progress_bar()
     reporter = ReportEvaluation(report, stop_requested)
@@ -271,6 +274,7 @@ def run_stage(
         model, config, prepared, stage, output_dir, best_dir, [reporter], tracked
     )
     if resume_from is not None:
+        check_whole(resume_from)
         saved = json.loads((resume_from / RUNNING_FILE).read_text(encoding="utf-8"))
         trainer.running = RunningMeans(**saved)
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)

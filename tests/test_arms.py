@@ -132,11 +132,11 @@ def test_values_under_all_methods_are_profile_fixed_values_and_flags_in_this_ord
     space = load_search_space("embedded")
     first = space.model_copy(update={"fixed": {"learning_rate": 1e-4, "max_steps": 7, "seed": 3}})
     last = space.model_copy(update={"fixed": {"max_steps": 8}, "metric": "accuracy"})
-    values = base_values("embedded", [first, last], {"seed": 4})
+    values = base_values(PROFILES["embedded"], [first, last], {"seed": 4})
     assert (values["learning_rate"], values["max_steps"], values["seed"]) == (1e-4, 8, 4)
     assert values["stage1_max_steps"] == PROFILES["embedded"]["stage1_max_steps"]
     assert values["selection_metric"] == "accuracy"
-    assert base_values("embedded", [last], {"selection_metric": "composite"})[
+    assert base_values(PROFILES["embedded"], [last], {"selection_metric": "composite"})[
         "selection_metric"
     ] == ("composite")
 

@@ -297,6 +297,7 @@ def test_as_many_trials_at_once_as_fit_and_were_asked_for(
         (["--zero-stage", "1", "--set", "zero_stage=2"], "zero_stage", "2"),  # the last flag
         (["--set", "learning_rate=1e-3"], "learning_rate", "0.001"),
         (["--smoke-test"], "max_steps", "8"),
+        (["--smoke-test", "--method", "sft"], "stage1_max_steps", "0"),
         (["--smoke-test", "--set", "max_steps=6"], "max_steps", "6"),
         (["--num_workers", "1", "--zero_stage=3", "--dry_run"], "zero_stage", "3"),
     ],

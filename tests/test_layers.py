@@ -15,7 +15,7 @@ LAYERS = [
     "settings schedules prompts metrics flops bertscore running provenance samplers plain_yaml",
     "methods rationale_metrics",
     "search_space records lease",
-    "models study_lock grid kept",
+    "models study_lock grid kept checkpoint",
     "data",
     "zero labels cycle decode",
     "sampling stage_plan",

@@ -10,14 +10,12 @@ import itertools
 import os
 import random
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import optuna
 import pytest
 import ray
 import ray.train.torch
@@ -25,10 +23,10 @@ import torch
 from conftest import tiny_config, toy_splits
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal import _file as journal_module
-from optuna.trial import TrialState
 from ray import tune as ray_tune
 from ray.train import WorkerGroupError
 from ray.tune.integration import ray_train
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from r2d_ray import trainer as trainer_module
@@ -59,7 +57,7 @@ class KilledError(BaseException):
 
 # A search, killed and repeated
 
-TRIALS, STEPS, EVERY = 16, 20, 2  # TPE draws from what it knows from trial 10 on
+TRIALS, STEPS, EVERY = 12, 20, 2  # TPE draws from what it knows from trial 10 on
 SPACE = SearchSpace(
     name="s",
     metric=METRIC,
@@ -107,6 +105,7 @@ class Session:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.steps = self.moments = 0
         self.kill_at: int | None = None
+        self.drawing = False
         self.report: Callable[[dict[str, Any]], None] = lambda result: None
         append = JournalFileBackend.append_logs
 
@@ -126,6 +125,8 @@ class Session:
         monkeypatch.setattr(ray_train, "TuneReportCallback", lambda: self.report)
 
     def moment(self) -> None:
+        if self.drawing:  # a kill within a draw changes it: docs/reliability.md, "Not promised"
+            return
         self.moments += 1
         if self.moments == self.kill_at:
             raise KilledError
@@ -181,7 +182,9 @@ class Session:
             self.run_one(f"id{place}", trials, asha, base)
 
     def run_one(self, name: str, trials: Any, asha: Any, base: Any) -> None:
+        self.drawing = True
         asked = trials.suggest(name)
+        self.drawing = False
         tune_trial = SimpleNamespace(trial_id=name, config=asked)
         if asha:
             asha.on_trial_add(None, tune_trial)
@@ -210,7 +213,9 @@ class Session:
 
 def ended(folder: StudyFolder) -> tuple[list[TrialRecord], list[tuple[Any, ...]]]:
     """Return what a search left: its records, and Optuna's trials without their times."""
-    records = [r.model_copy(update={"wall_s": 0}) for r in read_jsonl(folder.records_path, TrialRecord)]
+    records = [
+        r.model_copy(update={"wall_s": 0}) for r in read_jsonl(folder.records_path, TrialRecord)
+    ]
     trials = open_journal(folder.journal_path, "s", "maximize").trials
     told = [
         (t.number, t.state, t.value, t.params, t.intermediate_values, t.user_attrs) for t in trials
@@ -218,26 +223,258 @@ def ended(folder: StudyFolder) -> tuple[list[TrialRecord], list[tuple[Any, ...]]
     return records, told
 
 
-@pytest.mark.parametrize("scheduler", ["none", "asha"])
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
-def test_a_search_killed_at_drawn_moments_ends_as_an_undisturbed_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, scheduler: str
-) -> None:
-    session, plan = Session(monkeypatch), search_plan(sampler, scheduler)
-    want = ended(session.search(plan, tmp_path / "calm"))
-    calm_steps, moments = session.steps, session.moments
-    assert {r.status for r in want[0]} >= {"done", "failed"}
-    assert [r.trial for r in want[0]] == list(range(TRIALS))
-
+def killed_and_repeated(session: Session, plan: StudyPlan, root: Path, gap: int) -> int:
+    """Run the search to its end through kills at most `gap` moments apart; return their number."""
     draw, kills, session.steps = random.Random(SEED), 0, 0
     while True:
-        session.moments, session.kill_at = 0, draw.randint(1, moments // 4)
+        session.moments, session.kill_at = 0, draw.randint(1, gap)
         try:
-            folder = session.search(plan, tmp_path / "hit")
-            break
+            session.search(plan, root)
+            return kills
         except KilledError:
             kills += 1
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_search_killed_at_drawn_moments_ends_as_an_undisturbed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    session, plan = Session(monkeypatch), search_plan(sampler, "none")
+    want = ended(session.search(plan, tmp_path / "calm"))
+    calm_steps = session.steps
+    assert {r.status for r in want[0]} == {"done", "failed"}  # those that raise fail alone
+    assert {r.reason for r in want[0]} == {None, "OutOfMemoryError: no room"}
+    assert [r.trial for r in want[0]] == list(range(TRIALS))
+
+    kills = killed_and_repeated(session, plan, tmp_path / "hit", session.moments // 6)
     assert kills >= 8
-    assert ended(folder) == want
-    assert TrialState.RUNNING not in {trial[1] for trial in want[1]}
+    assert ended(StudyFolder(tmp_path / "hit")) == want
     assert calm_steps <= session.steps <= calm_steps + kills * EVERY
+
+
+def test_a_search_with_asha_killed_at_drawn_moments_loses_and_repeats_no_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, plan = Session(monkeypatch), search_plan("random", "asha")
+    records, told = ended(session.search(plan, tmp_path / "calm"))
+    assert "pruned" in {r.status for r in records}
+    kills = killed_and_repeated(session, plan, tmp_path / "hit", session.moments // 6)
+    assert kills >= 8
+    found, found_told = ended(StudyFolder(tmp_path / "hit"))
+    assert [(r.trial, r.config) for r in found] == [(r.trial, r.config) for r in records]
+    assert [trial[3] for trial in found_told] == [trial[3] for trial in told]
+    assert all(state.is_finished() for _, state, *_ in found_told)
+    assert session.steps <= TRIALS * STEPS + kills * EVERY
+
+
+def test_a_study_that_ended_runs_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, plan = Session(monkeypatch), search_plan("random", "none")
+    want = ended(session.search(plan, tmp_path))
+    session.steps = 0
+    assert ended(session.search(plan, tmp_path)) == want
+    assert session.steps == 0
+
+
+def test_the_exit_code_tells_whether_trials_failed() -> None:
+    assert exit_code({"trials": {"done": 2, "pruned": 1}}) == EXIT_DONE == 0
+    assert exit_code({"trials": {"done": 1, "failed": 2}}) == EXIT_SOME_TRIALS_FAILED == 3
+    assert exit_code({"trials": {"failed": 2}}) == EXIT_NO_USABLE_TRIAL == 1
+
+
+def test_a_journal_whose_writer_was_killed_with_its_lock_opens_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "optuna.journal"
+    open_journal(path, "s", "maximize").set_user_attr("a", 1)
+    assert JournalFileSymlinkLock(str(path)).acquire()  # and never released
+    assert path.with_name("optuna.journal.lock").is_symlink()
+    seconds = itertools.count(step=10)
+    clock = SimpleNamespace(monotonic=lambda: next(seconds), sleep=lambda _: None)
+    monkeypatch.setattr(journal_module, "time", clock)
+    study = open_journal(path, "s", "maximize")
+    study.set_user_attr("b", 2)
+    assert study.user_attrs == {"a": 1, "b": 2}
+    assert next(seconds) > 30
+
+
+# A stage, killed and resumed
+
+
+@pytest.fixture(scope="module")
+def prepared(prepared_dir: Path) -> Prepared:
+    return open_prepared(prepared_dir)
+
+
+CONFIG = tiny_config(sampling_decay="constant", gold_probability_floor=0.5)
+assert (CONFIG.max_steps, CONFIG.eval_steps, CONFIG.dropout_rate) == (8, 4, 0.1)
+
+
+def run(prepared: Prepared, folder: Path, **more: Any) -> StageOutcome:
+    best_dir = folder / "best"
+    return run_stage(CONFIG, prepared, "stage2", output_dir=folder, best_dir=best_dir, **more)
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, prepared: Prepared
+) -> tuple[Path, StageOutcome]:
+    """An undisturbed stage."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, replace(run(prepared, folder), step_s=None)
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    a, b = (load_file(folder / "best" / "model.safetensors") for folder in (one, other))
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_stage_killed_at_drawn_steps_ends_bit_for_bit_as_an_undisturbed_one(
+    tmp_path: Path,
+    prepared: Prepared,
+    whole: tuple[Path, StageOutcome],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    steps = kill_after = 0
+    reported: list[Path] = []
+    real = trainer_module.stage2_loss
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal steps, kill_after
+        kill_after -= 1
+        if kill_after == 0:
+            raise KilledError
+        steps += 1
+        return real(*arguments)
+
+    def keep(_: dict[str, Any], checkpoint: Path) -> None:
+        reported.append(checkpoint)
+
+    monkeypatch.setattr(trainer_module, "stage2_loss", counted)
+    draw, kills = random.Random(SEED), 0
+    for drawn in [draw.randint(1, 4), draw.randint(5, 8), draw.randint(1, 4), 0]:
+        kill_after = drawn
+        try:
+            last = reported[-1] if reported else None
+            found = run(prepared, tmp_path, report=keep, resume_from=last)
+        except KilledError:
+            kills += 1
+    assert kills == 3
+    assert replace(found, step_s=None) == whole[1]
+    assert same_weights(tmp_path, whole[0])
+    assert CONFIG.max_steps < steps <= CONFIG.max_steps + kills * CONFIG.eval_steps
+
+
+def test_a_full_disk_ends_the_stage_and_the_checkpoint_before_it_still_serves(
+    tmp_path: Path,
+    prepared: Prepared,
+    whole: tuple[Path, StageOutcome],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reported: list[Path] = []
+    real = trainer_module.write_json
+
+    def full(path: Path, value: object) -> None:
+        if reported:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, value)
+
+    monkeypatch.setattr(trainer_module, "write_json", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        run(prepared, tmp_path, report=lambda _, checkpoint: reported.append(checkpoint))
+    assert one_line(caught.value) == "OSError: [Errno 28] No space left on device"
+    assert [path.name for path in reported] == ["checkpoint-4"]  # the second was not handed over
+    monkeypatch.undo()
+    found = run(prepared, tmp_path, resume_from=reported[0])
+    assert replace(found, step_s=None) == whole[1]
+    assert same_weights(tmp_path, whole[0])
+
+
+DAMAGE = [
+    *((name, "half") for name in ("config.json", "model.safetensors", "optimizer.pt")),
+    *((name, "half") for name in ("rng_state.pth", "scheduler.pt", "trainer_state.json")),
+    *((name, "gone") for name in ("model.safetensors", "trainer_state.json", "running.json")),
+    *((name, "gone") for name in ("optimizer.pt", "rng_state.pth", "scheduler.pt", "files.json")),
+]
+
+
+@pytest.mark.parametrize(("name", "how"), DAMAGE)
+def test_a_damaged_checkpoint_ends_the_run_and_is_not_trained_on(
+    tmp_path: Path, prepared: Prepared, whole: tuple[Path, StageOutcome], name: str, how: str
+) -> None:
+    shutil.copytree(whole[0] / "checkpoint-4", tmp_path / "checkpoint-4")
+    file = tmp_path / "checkpoint-4" / name
+    data = file.read_bytes()
+    file.unlink()
+    if how == "half":
+        file.write_bytes(data[: len(data) // 2])
+    with pytest.raises((OSError, RuntimeError, ValueError, SafetensorError)):
+        run(prepared, tmp_path / "run", resume_from=tmp_path / "checkpoint-4")
+    assert not list(tmp_path.glob("run/checkpoint-*"))
+    assert not (tmp_path / "run" / "best").exists()
+
+
+# What Ray is told and asked
+
+
+class FailingTrainer:
+    """Stands for TorchTrainer: takes what it is told, fails as when a worker is out of memory."""
+
+    def __init__(self, *_: Any, **told: Any) -> None:
+        self.told.append(told)
+
+    told: list[dict[str, Any]] = []  # noqa: RUF012
+
+    def fit(self) -> None:
+        error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        raise WorkerGroupError("a worker failed", {1: error})
+
+
+def test_a_trial_out_of_memory_fails_with_its_reason_after_a_bounded_number_of_replacements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FailingTrainer.told.clear()
+    monkeypatch.setattr(ray.train.torch, "TorchTrainer", FailingTrainer)
+    with pytest.raises(RuntimeError) as caught:
+        run_training(TrainingJob(CONFIG, "stage2", tmp_path / "p", tmp_path / "run"))
+    reason = "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"
+    assert one_line(caught.value) == reason
+    [told] = FailingTrainer.told  # no attempt but Ray's
+    assert told["run_config"].failure_config.max_failures == MAX_FAILURES == 2
+    assert told["run_config"].checkpoint_config.num_to_keep == CHECKPOINTS_KEPT == 2
+
+
+@pytest.fixture
+def nodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Path]:
+    """Nodes of a cluster by id, with what each has in the place of the storage."""
+    storages: dict[str, Path] = {}
+
+    def node(name: str) -> dict[str, Any]:
+        return {"NodeID": name, "NodeManagerAddress": f"10.0.0.{int(name, 16)}", "Alive": True}
+
+    class Task:
+        def options(self, scheduling_strategy: Any) -> Task:
+            self.node = scheduling_strategy.node_id
+            return self
+
+        def remote(self, path: Path) -> bool:
+            return (storages[self.node] / path.relative_to(tmp_path)).exists()
+
+    monkeypatch.setattr(ray, "nodes", lambda: [node(name) for name in storages])
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda look: Task())
+    monkeypatch.setattr(ray, "get", lambda answer: answer)
+    return storages
+
+
+def test_a_node_that_does_not_see_the_study_is_refused_by_its_address(
+    tmp_path: Path, nodes: dict[str, Path]
+) -> None:
+    study = tmp_path / "studies" / "s"
+    study.mkdir(parents=True)
+    first, second, third = (f"{number:056x}" for number in (1, 2, 3))
+    nodes |= {first: tmp_path, second: tmp_path}
+    check_shared_storage(study)
+    nodes[third] = tmp_path / "a folder of its own"
+    with pytest.raises(UserError, match=r"--storage-path .*studies: node 10\.0\.0\.3 does not see"):
+        check_shared_storage(study)
