@@ -21,7 +21,7 @@ from r2d_ray.arms import arm_values, check_equal
 from r2d_ray.cluster import Capacity, check_shared_storage, connect
 from r2d_ray.compare_plan import ComparePlan
 from r2d_ray.compare_rationales import RationaleScores, compare_rationales
-from r2d_ray.events import TrialEvent
+from r2d_ray.events import Event, StudyNote, TrialEvent
 from r2d_ray.finalists import controls, write_rows
 from r2d_ray.kept import Kept, key_of
 from r2d_ray.records import TrialRecord, write_json, write_jsonl
@@ -75,14 +75,17 @@ def run_comparison(
     address: str | None,
     capacity: Capacity,
     concurrency: int,
-    show: Callable[[TrialEvent], None],
+    show: Callable[[Event], None],
 ) -> dict[str, Any] | None:
     """Run or resume the comparison and return its result; None if it was stopped."""
     from r2d_ray.data.prepare import prepare
 
     settings = plan.settings
-    folder = open_study(settings.storage_path, plan.name, plan.info, settings.resume).folder
+    opened = open_study(settings.storage_path, plan.name, plan.info, settings.resume)
+    folder = opened.folder
     with StudyLock(folder.root):
+        for note in opened.notes:
+            show(StudyNote(f"resumed with another version: {note}"))
         prepared = {
             arm.source or "": prepare(plan.splits, arm.config, folder.prepared_dir)
             for arm in plan.arms

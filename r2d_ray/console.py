@@ -14,7 +14,7 @@ from rich.table import Table
 from r2d_ray.arms import Arm
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.files import printable
-from r2d_ray.events import TrialEvent
+from r2d_ray.events import Event, StudyNote
 from r2d_ray.methods import Method
 from r2d_ray.plan import StudyPlan
 
@@ -49,8 +49,12 @@ class Progress:
         if self._live is not None:
             self._live.stop()
 
-    def show(self, event: TrialEvent) -> None:
+    def show(self, event: Event) -> None:
         """Take in an event."""
+        if isinstance(event, StudyNote):
+            if not self.quiet:
+                say_lines(self.console, [event.text])
+            return
         row = self.rows.setdefault(event.trial, {"status": "", "step": "", "score": ""})
         row["status"] = event.what
         if event.what == "started":

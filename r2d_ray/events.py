@@ -18,6 +18,16 @@ class TrialEvent:
     values: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class StudyNote:
+    """Something that a person should know of the whole study."""
+
+    text: str
+
+
+Event = TrialEvent | StudyNote
+
+
 class TrialEvents(tune.Callback):
     """A Tune callback that passes on starts, evaluations and ends."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from r2d_ray.cluster import Capacity, check_shared_storage, connect
 from r2d_ray.data.prepare import open_prepared, prepare
-from r2d_ray.events import TrialEvent
+from r2d_ray.events import Event, StudyNote
 from r2d_ray.export import export_best
 from r2d_ray.finalists import (
     clear_old_predictions,
@@ -53,7 +53,7 @@ def run_study(
     address: str | None,
     capacity: Capacity,
     concurrency: int,
-    show: Callable[[TrialEvent], None],
+    show: Callable[[Event], None],
 ) -> dict[str, Any] | None:
     """Run or resume the study and return its result; None if it was stopped and can be resumed.
 
@@ -68,6 +68,8 @@ def run_study(
     )
     folder, resumed = opened.folder, opened.resumed
     with StudyLock(folder.root):
+        for note in opened.notes:
+            show(StudyNote(f"resumed with another version: {note}"))
         plan = with_trials(plan, folder, opened.info)
         try:
             prepared_dir = prepare(plan.splits, plan.config, folder.prepared_dir)
