@@ -61,8 +61,9 @@ types: install
 cluster-check: install
 	$(BIN)/python cluster/check.py $(CLUSTERS)
 
+# A process a core, a thread a process.
 unit: install
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 # The notebooks run on the stored studies; what they print is not kept.
 notebooks: install
