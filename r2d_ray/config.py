@@ -169,8 +169,8 @@ class TrainConfig(BaseModel):
     """Seed of initial weights, row order, dropout and coins. Authors: 42, in stage 2 123."""
     bf16: bool = False
     """bfloat16 mixed precision. Authors: stage 2 only."""
-    attn_implementation: Literal["eager", "sdpa"] = "eager"
-    """Attention kernels of transformers."""
+    attn_implementation: Literal["blockwise", "eager", "sdpa"] = "blockwise"
+    """Attention kernels: ours for CPUs (kernels.py), or transformers'."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0

@@ -27,6 +27,7 @@ from transformers import (
 
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig
 from r2d_ray.errors import UserError
+from r2d_ray.kernels import BLOCKWISE, use_kernels
 from r2d_ray.prompts import PREDICT_PREFIX
 
 PAD, EOS, UNK = "<pad>", "</s>", "<unk>"
@@ -207,13 +208,14 @@ def load_model(
             architecture, attn_implementation=config.attn_implementation
         )
         assert isinstance(model, PreTrainedModel)
-        return model
-    return load_weights(
-        str(weights or config.model),
-        revision=None if weights else config.model_revision,
-        dropout_rate=config.dropout_rate,
-        attn_implementation=config.attn_implementation,
-    )
+    else:
+        model = load_weights(
+            str(weights or config.model),
+            revision=None if weights else config.model_revision,
+            dropout_rate=config.dropout_rate,
+            attn_implementation=config.attn_implementation,
+        )
+    return use_kernels(model) if config.attn_implementation == BLOCKWISE else model
 
 
 def load_weights(name: str, revision: str | None = None, **overrides: Any) -> PreTrainedModel:

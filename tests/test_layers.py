@@ -13,6 +13,7 @@ LAYERS = [
     "errors",
     "config",
     "settings schedules prompts metrics flops bertscore running provenance samplers plain_yaml",
+    "kernels",
     "methods rationale_metrics",
     "search_space records lease",
     "models study_lock grid kept checkpoint",
