@@ -13,6 +13,7 @@ from analysis.stats import paired_bootstrap
 from analysis.studies import Study
 from analysis.summary import Finding, Search, Setting, comparison_words, search_words
 from analysis.table import Number, Table
+from analysis.tables_scores import SETTINGS
 from r2d_ray.errors import UserError
 
 DIFFERENCES = "differences"
@@ -69,6 +70,7 @@ def _setting(study: Study, rows: Sequence[Mapping[str, Any]]) -> Setting:
         arms=len(planned),
         absent=len(planned) - len(done),
         untested=[group.name for group in groups if group.sampling_untested],
+        points=sum(group.setting not in SETTINGS for group in groups),
     )
 
 

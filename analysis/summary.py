@@ -51,7 +51,7 @@ class Setting:
 
     `seeds` are the numbers of common seeds behind the findings; `untested` the methods whose
     labels were sampled, but of whose prompts fewer than 2 % had another label for it; of `arms`
-    planned ones, `absent` failed or have not run.
+    planned ones, `absent` failed or have not run. `points` are the reference's settings of a grid.
     """
 
     dataset: str
@@ -61,6 +61,7 @@ class Setting:
     arms: int
     absent: int = 0
     untested: Sequence[str] = ()
+    points: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,11 @@ def search_words(search: Search) -> list[str]:
 
 def _verdict(setting: Setting, findings: Sequence[Finding]) -> str:
     where = f"On the {setting.rows:,} test rows of {setting.dataset}"
+    if not findings and setting.points:
+        return (
+            f"{where}, {setting.reference} alone was run, in {setting.points} settings beside its "
+            "default: the tables of its parts and of a grid's settings compare them."
+        )
     if not findings:
         return (
             f"{where}, nothing can be compared with {setting.reference}: it, or every other "

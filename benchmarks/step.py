@@ -44,9 +44,10 @@ def precision(name: str) -> Iterator[None]:
         yield
 
 
-def taught(setting: Setting) -> PreTrainedModel:
-    """Return a model that writes one of the labels and ends."""
-    model = load_model(setting.config, setting.prepared.tokenizer)
+def taught(setting: Setting, kernels: str) -> PreTrainedModel:
+    """Return a model that writes one of the labels and ends; `kernels` as `attn_implementation`."""
+    config = setting.config.model_copy(update={"attn_implementation": kernels})
+    model = load_model(config, setting.prepared.tokenizer)
     side = yardstick_of(setting, model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     short = sorted(setting.splits.train, key=lambda row: len(row.context))[:BATCH]
@@ -73,7 +74,7 @@ def yardstick_of(setting: Setting, model: PreTrainedModel) -> Yardstick:
 
 def yardstick_round(setting: Setting, stage: str, dtype: str) -> Callable[[], None]:
     """Return an epoch of the yardstick: random batches of raw rows."""
-    model = taught(setting)
+    model = taught(setting, "eager")
     side = yardstick_of(setting, model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
     rng = random.Random(0)
@@ -102,7 +103,7 @@ class Ours:
     def __init__(self, setting: Setting, stage: Any, dtype: str, folder: Path) -> None:
         self.dtype = dtype
         self.rows = len(setting.splits.train)
-        self.model = taught(setting)
+        self.model = taught(setting, setting.config.attn_implementation)
         self.trainer = StageTrainer(
             self.model, setting.config, setting.prepared, stage, folder / "out", folder / "best"
         )
