@@ -20,6 +20,7 @@ from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
 from r2d_ray.data.sources import DataRequest, load_splits
 from r2d_ray.evaluate import Evaluator
+from r2d_ray.models import load_weights
 from r2d_ray.reading import load_evaluator
 from r2d_ray.trainer import run_stage
 
@@ -50,7 +51,7 @@ def compare(splits: Splits, steps: int, rounds: int, folder: Path) -> dict[str, 
     source = pick_source(splits, None)
     assert source is not None
     side = Yardstick(
-        load_evaluator(weights, prepared.folder, config).model.eval(),
+        load_weights(str(weights)).eval(),
         prepared.tokenizer,
         config.max_input_length,
         config.max_rationale_length,

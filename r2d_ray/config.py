@@ -170,7 +170,7 @@ class TrainConfig(BaseModel):
     bf16: bool = False
     """bfloat16 mixed precision. Authors: stage 2 only."""
     attn_implementation: Literal["blockwise", "eager", "sdpa"] = "blockwise"
-    """Attention kernels: ours for CPUs (kernels.py), or transformers'."""
+    """Layers: ours for CPUs (attention.py, kernels.py), or transformers' with that attention."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0

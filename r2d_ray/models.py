@@ -25,9 +25,10 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from r2d_ray.attention import BLOCKWISE
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig
 from r2d_ray.errors import UserError
-from r2d_ray.kernels import BLOCKWISE, use_kernels
+from r2d_ray.kernels import use_kernels
 from r2d_ray.prompts import PREDICT_PREFIX
 
 PAD, EOS, UNK = "<pad>", "</s>", "<unk>"

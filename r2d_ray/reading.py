@@ -96,12 +96,12 @@ def load_evaluator(model_dir: Path, prepared_dir: Path, config: TrainConfig) -> 
 
     from r2d_ray.data.prepare import open_prepared
     from r2d_ray.labels import prompt_table
-    from r2d_ray.models import load_weights
+    from r2d_ray.models import load_model
 
     transformers_logging.disable_progress_bar()
     prepared = open_prepared(prepared_dir)
     device = torch.device("cuda" if config.gpus_per_worker > 0 else "cpu")
-    model = load_weights(str(model_dir))
+    model = load_model(config, prepared.tokenizer, model_dir)
     torch.nn.Module.to(model, device)
     table = prompt_table(prepared.tokenizer, prepared.label_tokens, device)
     return Evaluator(model, prepared.tokenizer, table, config)

@@ -1,5 +1,6 @@
 """Our kernels are the library's in value and gradient; their dropout is one of the stated rate."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from transformers import (
 )
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-from r2d_ray import kernels
-from r2d_ray.kernels import BitDropout, RmsNorm, keep_mask, use_kernels
+from r2d_ray import attention
+from r2d_ray.kernels import BitDropout, OneDnnLinear, RmsNorm, keep_mask, use_kernels
 
 SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "vocab_size": 120}
 FAMILY = {
@@ -30,10 +31,12 @@ FAMILY = {
 }
 
 
-@pytest.fixture(params=[2**20, 500], ids=["one block", "many blocks"])
+@pytest.fixture(params=[(2**20, 200 * 200), (500, 0)], ids=["one block", "many blocks"])
 def block_scores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(kernels, "BLOCK_SCORES", request.param)
-    return int(request.param)
+    scores, long = request.param
+    monkeypatch.setattr(attention, "BLOCK_SCORES", scores)
+    monkeypatch.setattr(attention, "LONG", long)
+    return int(scores)
 
 
 def twins(family: str = "t5", dropout_rate: float = 0.0) -> tuple[PreTrainedModel, PreTrainedModel]:
@@ -174,3 +177,20 @@ def test_without_training_nothing_is_dropped() -> None:
     assert sum(isinstance(module, BitDropout) for module in ours.modules()) > 0
     losses = {ours.eval()(**padded_batch()).loss.item() for _ in range(2)}
     assert len(losses) == 1
+
+
+@pytest.mark.parametrize("sizes", [(8, 20), (20, 8)], ids=["narrow", "wide"])
+def test_a_linear_layer_and_its_gradients_are_the_library_s(sizes: tuple[int, int]) -> None:
+    torch.manual_seed(6)
+    plain = torch.nn.Linear(*sizes, bias=False)
+    ours = use_kernels(torch.nn.Sequential(copy.deepcopy(plain)))[0]
+    assert isinstance(ours, OneDnnLinear)
+    values, upstream = torch.randn(3, 5, sizes[0], requires_grad=True), torch.randn(3, 5, sizes[1])
+    wanted = torch.autograd.grad(plain(values), (values, plain.weight), upstream)
+    assert_close(ours(values), plain(values))
+    assert_close(torch.autograd.grad(ours(values), (values, ours.weight), upstream), wanted)
+
+
+def test_a_tied_output_layer_stays_tied() -> None:
+    _, ours = twins()
+    assert ours.get_output_embeddings().weight is ours.get_input_embeddings().weight

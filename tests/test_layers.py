@@ -14,7 +14,7 @@ LAYERS = [
     "config",
     "settings schedules prompts metrics flops bertscore running provenance samplers plain_yaml",
     "kernels",
-    "methods rationale_metrics",
+    "methods rationale_metrics attention",
     "search_space records lease",
     "models study_lock grid kept checkpoint",
     "data",
