@@ -1,8 +1,8 @@
 """Examples per second of a training step against the authors' behaviour: `-m benchmarks.step`.
 
-Both train the same rows (one epoch is one round) with the same model size, losses, optimiser and
-threads. The yardstick gets a model that has learnt to end its labels, or its generation would run
-to the limit.
+Both train the same rows with the same model size, losses, optimiser and threads: those of some of
+our batches, taken evenly from the shortest to the longest of an epoch; the yardstick shuffles them.
+It gets a model that has learnt to end its labels, or its generation would run to the limit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from benchmarks import measure
 from benchmarks.setting import BATCH, SIZES, Setting, make_setting
 from benchmarks.yardstick import Yardstick
 from r2d_ray import losses
+from r2d_ray.data.batches import StepBatches, StepRows
+from r2d_ray.data.examples import Example
 from r2d_ray.models import load_model
 from r2d_ray.trainer import StageTrainer
 
@@ -72,18 +74,26 @@ def yardstick_of(setting: Setting, model: PreTrainedModel) -> Yardstick:
     )
 
 
-def yardstick_round(setting: Setting, stage: str, dtype: str) -> Callable[[], None]:
-    """Return an epoch of the yardstick: random batches of raw rows."""
+def sampled_steps(order: StepRows, count: int) -> list[int]:
+    """Return so many steps of the first epoch, evenly from its shortest batch to its longest."""
+    steps = range(order.steps_per_epoch)
+    by_length = sorted(steps, key=lambda step: float(order.lengths[order[step]].mean()))
+    return [by_length[(2 * i + 1) * len(by_length) // (2 * count)] for i in range(count)]
+
+
+def yardstick_round(
+    setting: Setting, rows: Sequence[Example], stage: str, dtype: str
+) -> Callable[[], None]:
+    """Return a round of the yardstick: random batches of raw rows."""
     model = taught(setting, "eager")
     side = yardstick_of(setting, model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
     rng = random.Random(0)
 
     def epoch() -> None:
-        rows = list(setting.splits.train)
-        rng.shuffle(rows)
-        for at in range(0, len(rows), BATCH):
-            batch = rows[at : at + BATCH]
+        order = rng.sample(list(rows), len(rows))
+        for at in range(0, len(order), BATCH):
+            batch = order[at : at + BATCH]
             with precision(dtype):
                 if stage == "stage1":
                     loss = side.stage1_loss(batch)
@@ -98,28 +108,27 @@ def yardstick_round(setting: Setting, stage: str, dtype: str) -> Callable[[], No
 
 
 class Ours:
-    """An epoch of the real trainer's batches and losses; keeps the sums that a step leaves."""
+    """A round of the real trainer's batches and losses; keeps the sums that a step leaves."""
 
-    def __init__(self, setting: Setting, stage: Any, dtype: str, folder: Path) -> None:
+    def __init__(self, setting: Setting, rows: int, stage: Any, dtype: str, folder: Path) -> None:
         self.dtype = dtype
-        self.rows = len(setting.splits.train)
         self.model = taught(setting, setting.config.attn_implementation)
         self.trainer = StageTrainer(
             self.model, setting.config, setting.prepared, stage, folder / "out", folder / "best"
         )
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-6)
-        self.epochs = itertools.count()
+        assert isinstance(self.trainer.train_dataset, StepBatches)
+        self.batches = self.trainer.train_dataset
+        self.steps = sampled_steps(self.batches.order, rows // BATCH)
+        ids = {name for step in self.steps for name in self.batches[step]["ids"]}
+        self.rows = [row for row in setting.splits.train if row.id in ids]
 
     def __call__(self) -> None:
-        """Train one epoch."""
-        steps = self.rows // BATCH
-        first = next(self.epochs) * steps
-        batches = self.trainer.train_dataset
-        assert batches is not None
-        for step in range(first, first + steps):
+        """Train one round."""
+        for step in self.steps:
             self.trainer.state.global_step = step
             with precision(self.dtype):
-                loss = self.trainer.compute_loss(self.model, batches[step])
+                loss = self.trainer.compute_loss(self.model, self.batches[step])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
@@ -150,10 +159,12 @@ def timed_choice() -> Iterator[list[float]]:
         losses.predict_pass_choice = plain
 
 
-def compare(setting: Setting, stage: str, dtype: str, rounds: int, folder: Path) -> dict[str, Any]:
+def compare(
+    setting: Setting, rows: int, stage: str, dtype: str, rounds: int, folder: Path
+) -> dict[str, Any]:
     """Return one line of the table."""
-    ours = Ours(setting, stage, dtype, folder / f"{stage}-{dtype}")
-    yardstick = yardstick_round(setting, stage, dtype)
+    ours = Ours(setting, rows, stage, dtype, folder / f"{stage}-{dtype}")
+    yardstick = yardstick_round(setting, ours.rows, stage, dtype)
     peaks = measure.Peak(), measure.Peak()
 
     def watched(peak: measure.Peak, act: Callable[[], None]) -> Callable[[], None]:
@@ -168,7 +179,7 @@ def compare(setting: Setting, stage: str, dtype: str, rounds: int, folder: Path)
     with timed_choice() as choosing:
         took = measure.seconds_of(ours)
     logged = ours.take()
-    steps = ours.rows // BATCH
+    steps, rows = len(ours.steps), len(ours.rows)
     rate = measure.product_rate(torch.bfloat16 if dtype == "bf16" else torch.float32)
     seconds = sorted(ratio.ours_s)[len(ratio.ours_s) // 2]
     return {
@@ -176,8 +187,8 @@ def compare(setting: Setting, stage: str, dtype: str, rounds: int, folder: Path)
         "dtype": dtype,
         "ratio": ratio.value,
         "spread": ratio.spread,
-        "yardstick_examples_per_s": ours.rows / sorted(ratio.yardstick_s)[rounds // 2],
-        "ours_examples_per_s": ours.rows / seconds,
+        "yardstick_examples_per_s": rows / sorted(ratio.yardstick_s)[rounds // 2],
+        "ours_examples_per_s": rows / seconds,
         "label_choice_share": sum(choosing) / took,
         "padding_share": logged["padding_share"],
         "model_flops_utilisation": logged["model_flops"] * steps / seconds / rate,
@@ -191,6 +202,7 @@ def main() -> None:
     """Print a line for each stage and precision."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__)
     parser.add_argument("--rows", type=int, default=64, help="training rows of a round")
+    parser.add_argument("--table", type=int, default=800, help="rows that batches are made of")
     parser.add_argument("--rounds", type=int, default=2, help="rounds of each side")
     parser.add_argument("--full", action="store_true", help="t5-small's size too")
     parser.add_argument("--json", help="file for the numbers")
@@ -199,10 +211,14 @@ def main() -> None:
     for size in list(SIZES)[: 2 if args.full else 1]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            setting = make_setting(size, args.rows, folder, **MID_TRAINING)
-            print(f"{size}, {setting.data}, {args.rows} rows, batch {BATCH}", flush=True)
+            setting = make_setting(size, args.table, folder, **MID_TRAINING)
+            print(
+                f"{size}, {setting.data}: {args.rows} of {len(setting.splits.train)} rows, "
+                f"batch {BATCH}",
+                flush=True,
+            )
             for stage, dtype in itertools.product(("stage1", "stage2"), ("fp32", "bf16")):
-                line = compare(setting, stage, dtype, args.rounds, folder)
+                line = compare(setting, args.rows, stage, dtype, args.rounds, folder)
                 found["lines"].append({"size": size, **line})
                 print(text(line), flush=True)
     measure.write(args.json, found)
