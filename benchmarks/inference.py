@@ -85,8 +85,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="training steps of the model")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--full", action="store_true", help="1,500 test rows instead of 300")
+    parser.add_argument("--threads", type=int, default=measure.THREADS, help="of both sides")
     parser.add_argument("--json", help="file for the numbers")
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     sizes = (1400, 300, 1500 if args.full else 300)
     splits = load_splits(DataRequest("bioasq", sample_rows=sizes))
     with tempfile.TemporaryDirectory() as name:

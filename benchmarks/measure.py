@@ -22,6 +22,7 @@ import torch
 from r2d_ray.kernels import product
 
 SAMPLE_S = 0.02  # seconds between two looks at the process's memory
+THREADS = 1  # of a process: what a worker has (train.CPUS_PER_WORKER)
 PRODUCT = 1024  # rows and columns of the matrix product that stands for the machine's rate
 
 

@@ -205,8 +205,10 @@ def main() -> None:
     parser.add_argument("--table", type=int, default=800, help="rows that batches are made of")
     parser.add_argument("--rounds", type=int, default=2, help="rounds of each side")
     parser.add_argument("--full", action="store_true", help="t5-small's size too")
+    parser.add_argument("--threads", type=int, default=measure.THREADS, help="of both sides")
     parser.add_argument("--json", help="file for the numbers")
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     found: dict[str, Any] = {"machine": measure.machine(), "lines": []}
     for size in list(SIZES)[: 2 if args.full else 1]:
         with tempfile.TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-"""What happens beside the loop: seeds, early stop, reports of evaluations, the clock.
+"""What happens beside the loop: seeds, early stop, reports of checkpoints, notices, the clock.
 
 Callbacks of transformers.Trainer. None keeps state that a resume would need: step, best step and
 history are in the trainer's own state.
@@ -50,12 +50,30 @@ class StopWhenFlat(TrainerCallback):
             control.should_training_stop = True
 
 
+def evaluation(state: TrainerState, pruned: bool) -> dict[str, Any]:
+    """Return the scores of the evaluation at this step, `{}` where there was none.
+
+    Beside them are the step, the best so far and whether the run was asked to stop (`pruned`).
+    """
+    scores = {
+        name.removeprefix("eval_"): value
+        for entry in state.log_history
+        if entry["step"] == state.global_step
+        for name, value in entry.items()
+        if name.startswith("eval_")
+    }
+    if not scores:
+        return {}
+    best = {"best_metric": state.best_metric, "best_step": state.best_global_step}
+    return {**scores, **best, "step": state.global_step, "pruned": pruned}
+
+
 @dataclass
 class ReportEvaluation(TrainerCallback):
-    """Hands every saved evaluation to `report`; asks `stop_requested` on rank 0 and tells all.
+    """Hands every checkpoint to `report`; asks `stop_requested` on rank 0 and tells all.
 
-    `report(scores, checkpoint)` is called on every rank after all ranks have saved; `scores` hold
-    the step and whether the run was asked to stop (`pruned`).
+    `report(scores, checkpoint)` is called on every rank after all ranks have saved, with the
+    scores of `evaluation`: none for a checkpoint between two.
     """
 
     report: Callable[[dict[str, Any], Path], None]
@@ -79,16 +97,54 @@ class ReportEvaluation(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Report the scores of this step with the checkpoint's folder."""
-        history = [e for e in state.log_history if e["step"] == state.global_step]
-        scores = {
-            name.removeprefix("eval_"): value
-            for entry in history
-            for name, value in entry.items()
-            if name.startswith("eval_")
-        }
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        best = {"best_metric": state.best_metric, "best_step": state.best_global_step}
-        self.report({**scores, **best, "step": state.global_step, "pruned": self.pruned}, folder)
+        self.report(evaluation(state, self.pruned), folder)
+
+
+@dataclass
+class SaveOnNotice(TrainerCallback):
+    """Asks for a checkpoint at the end of a step while a notice of preemption stands.
+
+    `noticed()` is asked on all ranks at the same steps, about every `every_s` seconds by the clock
+    of rank 0. While the notice stands each look saves again: what is lost with the node is what
+    was done since the last one.
+    """
+
+    noticed: Callable[[], bool]
+    every_s: float
+    _gap: int = field(default=1, init=False)  # steps from one look to the next
+    _left: int = field(default=1, init=False)
+    _began: float = field(default=0.0, init=False)
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Start the clock."""
+        self._began = time.perf_counter()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Look where all ranks agreed to, then agree on the next look."""
+        self._left -= 1
+        if self._left:
+            return
+        if self.noticed():
+            control.should_save = True
+        step_s = (time.perf_counter() - self._began) / self._gap
+        # No more than twice the last: a few quick steps say little of the next ones.
+        gap = [max(1, min(2 * self._gap, int(self.every_s / step_s)))]
+        if args.world_size > 1:
+            dist.broadcast_object_list(gap, src=0)
+        self._left = self._gap = gap[0]
+        self._began = time.perf_counter()
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Leave the time of a checkpoint that this look asked for out of the pace."""
+        if self._left == self._gap:
+            self._began = time.perf_counter()
 
 
 @dataclass

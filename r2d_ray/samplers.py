@@ -43,7 +43,8 @@ def make_sampler(
     if name == "qmc":
         with warnings.catch_warnings():  # "experimental": optuna's bounds in pyproject.toml
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.QMCSampler(
+            return SequencePoint(
+                number,
                 seed=seed,
                 scramble=True,
                 # Draws while no trial has finished; with one seed it would repeat one point.
@@ -52,6 +53,22 @@ def make_sampler(
     if name == "grid":
         return GridPoints(distributions, seed)
     raise unknown("sampler", name, SAMPLERS)
+
+
+class SequencePoint(optuna.samplers.QMCSampler):
+    """Draws the point of a low-discrepancy sequence that has the trial's number.
+
+    Optuna counts points in the journal as they are drawn: a kill within a draw would skip one.
+    """
+
+    def __init__(self, number: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.number = number
+
+    def _find_sample_id(
+        self, study: optuna.Study, search_space: dict[str, BaseDistribution]
+    ) -> int:
+        return self.number
 
 
 def grid_points(

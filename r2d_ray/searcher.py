@@ -1,4 +1,4 @@
-"""Optuna and ASHA as a study of self-ending trials needs them.
+"""Optuna as a study of self-ending trials needs it.
 
 Ray Tune asks and tells; the states PRUNED and FAIL, values and reasons stand in Optuna's journal.
 A trial that a kill left RUNNING keeps its number and its parameters and is handed out again first.
@@ -16,16 +16,11 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
-from ray.tune.execution.tune_controller import TuneController
-from ray.tune.experiment import Trial as TuneTrial
-from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from r2d_ray.records import TrialRecord, cut_torn_line
 from r2d_ray.samplers import WARM, is_ours, make_sampler
-
-REDUCTION_FACTOR = 3  # ASHA keeps the best third at its rung (Li et al. 2018 use 2 to 4)
 
 
 def open_journal(path: Path, name: str, direction: Literal["maximize", "minimize"]) -> optuna.Study:
@@ -98,6 +93,31 @@ def settle(study: optuna.Study, record: TrialRecord, metric: str) -> None:
         study.tell(frozen.number, state=state)
 
 
+def complete_draw(
+    study: optuna.Study,
+    number: int,
+    sampler: optuna.samplers.BaseSampler,
+    distributions: Mapping[str, BaseDistribution],
+) -> None:
+    """Give a trial that was killed within its draw the values that it was about to get.
+
+    The draw is repeated in a copy of the study as it was before the trial: drawing the rest alone
+    would take the first random numbers again. What stands in the journal stays.
+    """
+    trial = study.trials[number]
+    missing = [name for name in distributions if name not in trial.params]
+    if not missing:
+        return
+    copy = optuna.create_study(direction=study.direction, sampler=sampler)
+    copy.add_trials(study.trials[:number])
+    if "fixed_params" in trial.system_attrs:  # trial 0
+        copy.enqueue_trial(trial.system_attrs["fixed_params"])
+    drawn = copy.ask(dict(distributions)).params
+    for name in missing:
+        value = distributions[name].to_internal_repr(drawn[name])
+        study._storage.set_trial_param(trial._trial_id, name, value, distributions[name])
+
+
 class StudySearcher(Searcher):
     """Hands Optuna's trials to Tune and tells Optuna what became of them.
 
@@ -135,25 +155,25 @@ class StudySearcher(Searcher):
         self.ask_to_end = ask_to_end
         self.deadline = deadline
         self.numbers: dict[str, int] = {}
-        running = (t for t in study.trials if t.state == TrialState.RUNNING)
-        self.unfinished: list[FrozenTrial] = list(running)
+        running = (t.number for t in study.trials if t.state == TrialState.RUNNING)
+        self.unfinished: list[int] = list(running)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """Return the next trial: an unfinished one first, else a new one from the sampler."""
         if time.time() > self.deadline:
             return str(Searcher.FINISHED)
-        left = self.unfinished.pop(0) if self.unfinished else None
-        known = sum(t.state != TrialState.WAITING for t in self.study.trials)
-        number = known if left is None else left.number
-        self.study.sampler = make_sampler(self.sampler_name, self.seed, number, self.distributions)
-        if left is None:
-            trial = self.study.ask(self.distributions)
+        if self.unfinished:
+            number = self.unfinished.pop(0)
+            complete_draw(self.study, number, self._sampler(number), self.distributions)
         else:
-            trial = optuna.trial.Trial(self.study, left._trial_id)
-            for name, domain in self.distributions.items():  # a kill may have come between two
-                trial._suggest(name, domain)
-        self.numbers[trial_id] = trial.number
-        return {"trial": trial.number, "values": dict(trial.params)}
+            known = sum(t.state != TrialState.WAITING for t in self.study.trials)
+            self.study.sampler = self._sampler(known)
+            number = self.study.ask(self.distributions).number
+        self.numbers[trial_id] = number
+        return {"trial": number, "values": dict(self.study.trials[number].params)}
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        return make_sampler(self.sampler_name, self.seed, number, self.distributions)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass an evaluation on as an intermediate value; the trial's own record has them all."""
@@ -182,45 +202,3 @@ class StudySearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Restore nothing: a resumed study opens its journal."""
-
-
-class SelfEndingASHA(AsyncHyperBandScheduler):
-    """ASHA with one rung that asks a trial to end instead of killing it.
-
-    A killed driver leaves its workers' placement group behind (ray#54305). The decision is left
-    with `ask_to_end(trial number)`, where training looks at its next evaluation.
-    """
-
-    def __init__(
-        self,
-        *,
-        metric: str,
-        mode: str,
-        rung_step: int,
-        max_steps: int,
-        ask_to_end: Callable[[int], None],
-    ) -> None:
-        super().__init__(
-            time_attr="step",
-            metric=metric,
-            mode=mode,
-            grace_period=rung_step,
-            max_t=max_steps,
-            reduction_factor=REDUCTION_FACTOR,
-        )
-        self.ask_to_end = ask_to_end
-
-    def remember(self, number: int, value: float) -> None:
-        """Enter the rung value of a trial that ended in a former session."""
-        for _, recorded in self._brackets[0]._rungs:
-            recorded[f"former-{number}"] = self._metric_op * value
-
-    def on_trial_result(
-        self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]
-    ) -> str:
-        """Never stop a trial from outside."""
-        if result.get("step", self._max_t) < self._max_t:
-            decision = super().on_trial_result(tune_controller, trial, result)
-            if decision == TrialScheduler.STOP:
-                self.ask_to_end(trial.config["trial"])
-        return str(TrialScheduler.CONTINUE)

@@ -1,24 +1,32 @@
 """Ray Train: one stage on 1..N workers (`run_training`); `python -m r2d_ray.train` for one run.
 
 Only JSON crosses process borders: the worker builds model, tokenizer and tables itself. Ray keeps
-the last two checkpoints and hands the newest to a replaced worker; the selected weights lie apart.
+the last two checkpoints; a replaced worker goes on from the newest whole one. The selected weights
+lie apart.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from r2d_ray.checkpoint import newest_whole
 from r2d_ray.config import TrainConfig
 from r2d_ray.errors import UserError
 
 CHECKPOINTS_KEPT = 2  # the newest may be damaged when a node dies: the one before it still serves
 MAX_FAILURES = 2  # replacements of a lost worker before the trial fails
+MAX_PREEMPTIONS = -1  # nodes taken away after a notice: any number, counted apart from failures
+NOTICE_EVERY_S = 5.0  # from one look for such a notice to the next: as often as Ray looks itself
+RUN_NAME = "ray"  # Ray's folder in a run's folder
 STOP_FILE = "stop"  # in a run's folder: asks training to end at its next evaluation
 CPUS_PER_WORKER = 1  # one thread each: sums have one order, so runs repeat bit for bit
 
@@ -67,6 +75,7 @@ def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
     """Train one stage on this rank; the return value of rank 0 is the stage's outcome."""
     import ray.train
 
+    from r2d_ray.callbacks import SaveOnNotice
     from r2d_ray.data.prepare import open_prepared
     from r2d_ray.trainer import run_stage
     from r2d_ray.zero import prepare_process
@@ -75,19 +84,16 @@ def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
     prepare_process(job.config)
 
     def report(scores: dict[str, Any], checkpoint: Path) -> None:
-        metrics = {name: _plain(value) for name, value in scores.items()}
-        if job.report_metric is not None:
-            # The searched name carries the best so far: Optuna learns a trial's last report.
-            metrics[f"current_{job.report_metric}"] = metrics[job.report_metric]
-            metrics[job.report_metric] = metrics["best_metric"]
         ray.train.report(
-            metrics,
+            reported(scores, job.report_metric),
             checkpoint=ray.train.Checkpoint.from_directory(checkpoint),
             delete_local_checkpoint_after_upload=True,
         )
 
+    def noticed() -> bool:
+        return ray.train.get_preemption_info() is not None
+
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run_dir / "tensorboard")
-    checkpoint = ray.train.get_checkpoint()
     with tempfile.TemporaryDirectory(prefix="r2d_ray_") as scratch:
         outcome = run_stage(
             job.config,
@@ -98,10 +104,60 @@ def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
             weights=job.weights,
             report=report,
             stop_requested=(job.run_dir / STOP_FILE).exists,
-            resume_from=Path(checkpoint.path) if checkpoint else None,
+            resume_from=resume_point(job),
             tracked=True,
+            callbacks=[SaveOnNotice(noticed, NOTICE_EVERY_S)],
         )
     return asdict(outcome)
+
+
+def reported(scores: dict[str, Any], metric: str | None) -> dict[str, Any]:
+    """Return what Ray hears of an evaluation; of a checkpoint between two, nothing."""
+    metrics = {name: _plain(value) for name, value in scores.items()}
+    if metrics and metric is not None:
+        # The searched name carries the best so far: Optuna learns a trial's last report.
+        metrics[f"current_{metric}"] = metrics[metric]
+        metrics[metric] = metrics["best_metric"]
+    return metrics
+
+
+def resume_point(job: TrainingJob) -> Path | None:
+    """Return the checkpoint from which all ranks go on, None where training begins.
+
+    Rank 0 looks. A checkpoint that was whole before Ray knew of it is made known to it now.
+
+    Raises:
+        CheckpointError: if Ray knows of checkpoints and none of them is whole.
+    """
+    import ray.train
+    from ray.train.collective import broadcast_from_rank_zero
+    from transformers import TrainerState
+
+    from r2d_ray.callbacks import evaluation
+
+    found: tuple[str | None, bool] | None = None
+    if ray.train.get_context().get_world_rank() == 0:
+        newest = ray.train.get_checkpoint()
+        handed = Path(newest.path) if newest else None
+        chosen = newest_whole(job.run_dir / RUN_NAME, handed)
+        known = chosen == handed or str(chosen) in {
+            one.checkpoint.path
+            for one in ray.train.get_all_reported_checkpoints(
+                ray.train.CheckpointConsistencyMode.COMMITTED
+            )
+        }
+        found = (str(chosen) if chosen else None, known)
+    path, known = broadcast_from_rank_zero(found)
+    if path is None:
+        return None
+    if not known:
+        state = TrainerState.load_from_json(str(Path(path) / "trainer_state.json"))
+        ray.train.report(
+            reported(evaluation(state, pruned=False), job.report_metric),
+            checkpoint=ray.train.Checkpoint(path),
+            checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD,
+        )
+    return Path(path)
 
 
 def run_training(job: TrainingJob, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
@@ -110,10 +166,14 @@ def run_training(job: TrainingJob, callbacks: Sequence[Any] = ()) -> dict[str, A
     The same job in the same folder goes on from its last checkpoint.
 
     Raises:
-        RuntimeError: if training failed more than `MAX_FAILURES` times; its text is the cause.
+        RuntimeError: if training raised what every attempt would, or failed from outside more than
+            `MAX_FAILURES` times; its text is the cause.
     """
     import ray.train
+    from ray.exceptions import RayError
     from ray.train.torch import TorchConfig, TorchTrainer
+
+    from r2d_ray.failures import FailAtOnce, training_failure
 
     config = job.config
     on_gpu = config.gpus_per_worker > 0
@@ -129,20 +189,46 @@ def run_training(job: TrainingJob, callbacks: Sequence[Any] = ()) -> dict[str, A
             num_workers=config.num_workers, use_gpu=on_gpu, resources_per_worker=resources
         ),
         run_config=ray.train.RunConfig(
-            name="ray",
+            name=RUN_NAME,
             storage_path=str(job.run_dir),
-            failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
+            failure_config=ray.train.FailureConfig(
+                max_failures=MAX_FAILURES, max_preemption_failures=MAX_PREEMPTIONS
+            ),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            callbacks=list(callbacks),
+            callbacks=[FailAtOnce(), *map(evaluations_only, callbacks)],
             worker_runtime_env={"env_vars": worker_environment(config)},
         ),
     )
     try:
-        outcome = trainer.fit().return_value
-    except ray.train.TrainingFailedError as error:
+        with interrupts_given_back():
+            outcome = trainer.fit().return_value
+    except (ray.train.TrainingFailedError, RayError) as error:  # the latter: Ray could not begin
         raise RuntimeError(training_failure(error)) from error
     assert isinstance(outcome, dict)
     return outcome
+
+
+@contextmanager
+def interrupts_given_back() -> Iterator[None]:
+    """Restore the handler of SIGINT: Ray's stays after a run and keeps its controller alive."""
+    former = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Ray takes none
+            signal.signal(signal.SIGINT, former)
+
+
+def evaluations_only(callback: Any) -> Any:
+    """Return a callback of Ray Train that hears of evaluations, not of checkpoints between two."""
+    from ray.train import UserCallback
+
+    class EvaluationsOnly(UserCallback):
+        def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
+            if metrics[0]:
+                callback.after_report(run_context, metrics, checkpoint)
+
+    return EvaluationsOnly()
 
 
 def check_environment() -> None:
@@ -168,20 +254,6 @@ def worker_environment(config: TrainConfig) -> dict[str, str]:
         if name in os.environ:
             environment[name] = os.environ[name]
     return environment
-
-
-def training_failure(error: BaseException) -> str:
-    """Return the first line of the innermost cause of a training failure."""
-    failures = getattr(error, "worker_failures", None)
-    if failures:
-        error = next(iter(failures.values()))
-    while True:
-        cause = getattr(error, "cause", None) or error.__cause__
-        if not isinstance(cause, BaseException):
-            break
-        error = cause
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"
 
 
 def _plain(value: Any) -> Any:

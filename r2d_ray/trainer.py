@@ -27,7 +27,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from r2d_ray.callbacks import AtStepEnd, ReportEvaluation, SeedPerRank, StepClock, StopWhenFlat
-from r2d_ray.checkpoint import check_whole, seal
+from r2d_ray.checkpoint import seal
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.batches import Batch, FromStep, StepBatches
 from r2d_ray.data.options import own_options
@@ -41,6 +41,7 @@ from r2d_ray.running import FILE as RUNNING_FILE
 from r2d_ray.running import RunningMeans
 from r2d_ray.sampling import Stage2
 from r2d_ray.series import StepSums, curve, series
+from r2d_ray.since_log import SinceLog
 from r2d_ray.stage_plan import StageName, stage_plan, training_arguments
 
 
@@ -70,6 +71,7 @@ class StageTrainer(Trainer):
         self.sums = StepSums(config.gradient_accumulation_steps)
         self.step_sums = StepSums(config.gradient_accumulation_steps)
         self.running = RunningMeans()
+        self.since_log = SinceLog(self, self.sums)
         args = training_arguments(config, self.plan, output_dir, tracked)
         batches = StepBatches(
             prepared.tables["train"],
@@ -93,6 +95,7 @@ class StageTrainer(Trainer):
                 StopWhenFlat(self.plan.patience, self.plan.patience_start, self.plan.eval_steps),
                 self.clock,
                 AtStepEnd(self.end_step),
+                self.since_log,
                 *callbacks,
             ],
         )
@@ -206,7 +209,8 @@ class StageTrainer(Trainer):
         if self.args.should_save:
             write_json(checkpoint / RUNNING_FILE, self.running.values())
             (checkpoint / "training_args.bin").unlink(missing_ok=True)  # a pickle, never read
-            seal(checkpoint)
+        self.since_log.save(checkpoint)
+        seal(checkpoint, self.state.global_step, self.args.process_index, self.args.world_size)
         if self.state.best_global_step != self.state.global_step:
             return
         part = self.best_dir.with_name(f".{self.best_dir.name}.part")
@@ -246,6 +250,7 @@ def run_stage(
     stop_requested: Callable[[], bool] = lambda: False,
     resume_from: Path | None = None,
     tracked: bool = False,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> StageOutcome:
     """Train one stage and return its outcome; the selected weights lie in `best_dir`.
 
@@ -256,14 +261,14 @@ def run_stage(
         output_dir: Where this process writes checkpoints.
         best_dir: Where the selected weights go; the same folder for all ranks.
         weights: What to start from; None = the model named by the config.
-        report: Called on every rank at each evaluation with scores and checkpoint.
+        report: Called on every rank at each checkpoint with its evaluation's scores, if any.
         stop_requested: Asked on rank 0 at each evaluation.
-        resume_from: A checkpoint of this stage.
+        resume_from: A whole checkpoint of this stage (checkpoint.newest_whole).
         tracked: Whether to log to TensorBoard (where `TENSORBOARD_LOGGING_DIR` says), MLflow.
+        callbacks: More of transformers' callbacks.
 
     Raises:
         NonFiniteError: if a loss or score is not a finite number.
-        RuntimeError: if the checkpoint lacks a file that it was saved with.
     """
     transformers_logging.disable_progress_bar()
     reporter = ReportEvaluation(report, stop_requested)
@@ -271,10 +276,10 @@ def run_stage(
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable()
     trainer = StageTrainer(
-        model, config, prepared, stage, output_dir, best_dir, [reporter], tracked
+        model, config, prepared, stage, output_dir, best_dir, [*callbacks, reporter], tracked
     )
     if resume_from is not None:
-        check_whole(resume_from)
+        trainer.since_log.resume_from = resume_from
         saved = json.loads((resume_from / RUNNING_FILE).read_text(encoding="utf-8"))
         trainer.running = RunningMeans(**saved)
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)

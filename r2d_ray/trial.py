@@ -5,8 +5,11 @@ The outcome lies in the trial's folder before Tune or Optuna hear of it, so a ki
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from r2d_ray.study import StudyFolder
 from r2d_ray.train import TrainingJob, run_training
 
 OUTCOME = "outcome.json"  # a trial's record, in its folder, the moment it ends
+Train = Callable[[TrainingJob, list[Any]], dict[str, Any]]  # as train.run_training
 
 
 def outcome_of(folder: StudyFolder, number: int) -> TrialRecord | None:
@@ -41,18 +45,34 @@ def outcome_of(folder: StudyFolder, number: int) -> TrialRecord | None:
         ) from None
 
 
+def evaluations_left(folder: StudyFolder, number: int, metric: str, mode: str) -> dict[int, float]:
+    """Return the best so far at every evaluation in a trial's newest whole checkpoint, by step."""
+    checkpoints = (folder.trial_dir(number) / "ray").glob("checkpoint_*/trainer_state.json")
+    for path in sorted(checkpoints, reverse=True):
+        try:
+            history = json.loads(path.read_text(encoding="utf-8"))["log_history"]
+        except (OSError, ValueError):  # killed while it was copied here
+            continue
+        name, pick = f"eval_{metric}", max if mode == "max" else min
+        scores = [(entry["step"], entry[name]) for entry in history if name in entry]
+        best = itertools.accumulate((score for _, score in scores), pick)
+        return {step: value for (step, _), value in zip(scores, best, strict=True)}
+    return {}
+
+
 def rung_step(max_steps: int) -> int:
     """Return the step of ASHA's one rung."""
     return math.ceil(RUNG_RATIO * max_steps)
 
 
-def run_trial(asked: dict[str, Any], base: dict[str, Any]) -> None:
+def run_trial(asked: dict[str, Any], base: dict[str, Any], train: Train = run_training) -> None:
     """Train one trial to its outcome; Tune's function trainable.
 
     Args:
         asked: The trial's number and its searched values; in a comparison also method and arm.
         base: The study's info, the study folder and the prepared folders by rationale source
             (`""`: the only one), as JSON values.
+        train: Trains a stage.
     """
     from ray import tune
     from ray.tune.integration.ray_train import TuneReportCallback
@@ -68,8 +88,9 @@ def run_trial(asked: dict[str, Any], base: dict[str, Any]) -> None:
     if record is None or record.status == "failed":
         started = time.time()
         try:
+            callbacks = [TuneReportCallback()]
             record = train_trial(
-                info, folder, prepared_dir, number, values, [TuneReportCallback()]
+                info, folder, prepared_dir, number, values, callbacks, train
             ).model_copy(update=named)
         except Exception as error:
             record = trial_record(info, number, values, "failed", reason=one_line(error), **named)
@@ -86,13 +107,14 @@ def train_trial(
     number: int,
     values: dict[str, Any],
     callbacks: list[Any],
+    train: Train,
 ) -> TrialRecord:
-    """Train both stages of a trial with Ray Train and return its record."""
+    """Train both stages of a trial and return its record."""
     config = build_config({**info.config, **values})
     stage1: dict[str, Any] = {}
     weights = None
     if config.stage1_max_steps:
-        entry = stage1_weights(config, prepared_dir, folder.stage1_dir)
+        entry = stage1_weights(config, prepared_dir, folder.stage1_dir, lambda job: train(job, []))
         weights = entry.folder
         names = ("selected_step", "best_metric", "steps_done")
         stage1 = {"key": entry.key, "built_here": entry.built_here}
@@ -100,7 +122,7 @@ def train_trial(
         stage1 |= costs(entry.outcome["series"], entry.outcome["steps_done"])
     metric = info.space["metric"]
     job = TrainingJob(config, "stage2", prepared_dir, folder.trial_dir(number), weights, metric)
-    outcome = run_training(job, callbacks)
+    outcome = train(job, callbacks)
     curve = tuple(Evaluation(**entry) for entry in outcome["curve"])
     selected = next(e for e in curve if e.step == outcome["selected_step"])
     at_rung = [

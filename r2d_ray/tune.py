@@ -20,8 +20,15 @@ from r2d_ray.cluster import DRIVER_RESOURCE
 from r2d_ray.plan import StudyPlan
 from r2d_ray.records import StudyInfo, TrialRecord, append_jsonl, read_jsonl
 from r2d_ray.study import StudyFolder, read_trials
-from r2d_ray.train import STOP_FILE
-from r2d_ray.trial import outcome_of, run_trial, rung_step, trial_record
+from r2d_ray.train import STOP_FILE, run_training
+from r2d_ray.trial import (
+    Train,
+    evaluations_left,
+    outcome_of,
+    run_trial,
+    rung_step,
+    trial_record,
+)
 
 if TYPE_CHECKING:
     from r2d_ray.events import TrialEvent
@@ -75,6 +82,7 @@ def search(
     prepared_dir: Path,
     concurrency: int,
     show: Callable[[TrialEvent], None],
+    train: Train = run_training,
 ) -> Bookkeeper:
     """Run the trials that are still missing and return the books.
 
@@ -115,7 +123,8 @@ def search(
         "folder": str(folder.root),
         "prepared_dirs": {"": str(prepared_dir)},
     }
-    drive(folder, base, trials, scheduler(plan, folder, books), missing, concurrency, show)
+    asha = scheduler(plan, folder, study)
+    drive(folder, base, trials, asha, missing, concurrency, show, train)
     return books
 
 
@@ -127,6 +136,7 @@ def drive(
     samples: int,
     concurrency: int,
     show: Callable[[TrialEvent], None],
+    train: Train = run_training,
 ) -> None:
     """Run trials with Ray Tune until `samples` of them have ended or a signal ends the session.
 
@@ -138,6 +148,7 @@ def drive(
         samples: Trials to run.
         concurrency: Trials at once.
         show: Takes what happens to trials.
+        train: Trains a stage.
     """
     from ray import tune
 
@@ -145,7 +156,8 @@ def drive(
 
     tuner = tune.Tuner(
         tune.with_resources(
-            functools.partial(run_trial, base=base), {"CPU": 0, DRIVER_RESOURCE: 1}
+            functools.partial(run_trial, base=base, train=train),
+            {"CPU": 0, DRIVER_RESOURCE: 1},
         ),
         tune_config=tune.TuneConfig(
             search_alg=trials,
@@ -184,9 +196,14 @@ def ask_to_end(folder: StudyFolder, number: int) -> None:
     (folder.trial_dir(number) / STOP_FILE).touch()
 
 
-def scheduler(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper) -> Any:
-    """Return Tune's scheduler: ASHA with what former sessions saw at its rung, or none."""
-    from r2d_ray.searcher import SelfEndingASHA
+def scheduler(plan: StudyPlan, folder: StudyFolder, study: Any) -> Any:
+    """Return Tune's scheduler, none or ASHA with what former sessions saw at its rung.
+
+    A trial that was killed before the search heard of its last evaluations is decided here, as it
+    would have been.
+    """
+    from r2d_ray.asha import SelfEndingASHA
+    from r2d_ray.samplers import is_ours
 
     if plan.settings.scheduler == "none":
         return None
@@ -198,9 +215,13 @@ def scheduler(plan: StudyPlan, folder: StudyFolder, books: Bookkeeper) -> Any:
         max_steps=plan.config.max_steps,
         ask_to_end=functools.partial(ask_to_end, folder),
     )
-    for record in books.records.values():
-        if record.rung:
-            asha.remember(record.trial, record.rung["value"])
+    ours = list(filter(is_ours, study.trials))
+    for trial in ours:
+        asha.remember(trial.number, trial.intermediate_values)
+    for trial in ours:
+        if not trial.state.is_finished():
+            left = evaluations_left(folder, trial.number, plan.space.metric, plan.space.mode)
+            asha.catch_up(study, trial.number, left)
     return asha
 
 

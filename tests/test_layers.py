@@ -23,11 +23,11 @@ LAYERS = [
     "losses series",
     "alignment trivial",
     "evaluate plausibility",
-    "callbacks reading",
-    "trainer",
+    "callbacks reading since_log",
+    "trainer failures",
     "train",
     "stage1 cluster events",
-    "study searcher export",
+    "study searcher asha export",
     "plan trial arms summary",
     "tune finalists predict compare_plan",
     "runner compare_rationales arm_scores",
@@ -36,7 +36,7 @@ LAYERS = [
     "cli",
 ]
 """From left to right: a module may import those of earlier lines, and none of its own line."""
-RAY = {"train", "cluster", "events", "searcher", "trial", "tune"} | {
+RAY = {"train", "failures", "cluster", "events", "searcher", "asha", "trial", "tune"} | {
     *("finalists", "arm_scores", "compare"),
 }
 PRINTING = {"cli", "console"}

@@ -107,8 +107,8 @@ def test_without_the_reference_nothing_is_compared() -> None:
 
 def test_a_grid_of_the_reference_alone_points_to_its_tables() -> None:
     assert words(points=5) == (
-        "On the 1,500 test rows of triage, r2d alone was run, in 5 settings beside its default: the "
-        "tables of its parts and of a grid's settings compare them."
+        "On the 1,500 test rows of triage, r2d alone was run, in 5 settings beside its default: "
+        "the tables of its parts and of a grid's settings compare them."
     )
 
 

@@ -20,17 +20,11 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from r2d_ray.asha import REDUCTION_FACTOR, SelfEndingASHA
 from r2d_ray.errors import UserError
 from r2d_ray.records import Evaluation, TrialRecord
 from r2d_ray.samplers import SAMPLERS, WARM, grid_points, is_ours, make_sampler
-from r2d_ray.searcher import (
-    REDUCTION_FACTOR,
-    SelfEndingASHA,
-    StudySearcher,
-    open_journal,
-    settle,
-    warm_start,
-)
+from r2d_ray.searcher import StudySearcher, open_journal, settle, warm_start
 
 METRIC = "macro_f1"
 SPACE: dict[str, BaseDistribution] = {
@@ -183,22 +177,36 @@ def test_what_a_kill_left_running_is_handed_out_again_first(tmp_path: Path) -> N
     assert {t.state for t in study.trials} == {TrialState.COMPLETE}
 
 
-def test_a_kill_between_any_two_lines_of_the_journal_loses_no_trial(tmp_path: Path) -> None:
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    run_trials(searcher(journal(whole)), 3)
-    lines = (whole / "optuna.journal").read_bytes().splitlines(keepends=True)
-    for count in range(len(lines)):
-        folder = tmp_path / str(count)
-        folder.mkdir()
-        (folder / "optuna.journal").write_bytes(b"".join(lines[:count]))
-        study = journal(folder)
-        done = sum(t.state.is_finished() for t in study.trials)
-        run_trials(searcher(study), 3 - done)
-        trials = journal(folder).trials
-        assert [t.state for t in trials] == [TrialState.COMPLETE] * 3, count
-        assert all(t.params.keys() == SPACE.keys() for t in trials), count
-        assert trials[0].params == DEFAULTS
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_kill_between_any_two_lines_of_the_journal_changes_nothing(
+    tmp_path: Path, sampler: str
+) -> None:
+    """Other points draw together (TPE and GP from trial 10 on, grid) or one after the other."""
+    grid = sampler == "grid"
+    more = {"sampler": sampler, "space": GRID if grid else SPACE}
+    defaults = GRID_DEFAULTS if grid else DEFAULTS
+
+    def told(study: optuna.Study) -> list[tuple[Any, ...]]:
+        return [(t.number, t.params, t.value, t.intermediate_values) for t in study.trials]
+
+    def begin(name: str, lines: list[bytes]) -> StudySearcher:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "optuna.journal").write_bytes(b"".join(lines))
+        return searcher(journal(tmp_path / name, defaults), **more)
+
+    learns = sampler in ("tpe", "gp")
+    trials = 12 if learns else 4
+    search, whole = begin("whole", []), tmp_path / "whole" / "optuna.journal"
+    run_trials(search, trials - 1)
+    first = len(whole.read_bytes().splitlines()) if learns else 0
+    run_trials(search, 1)
+    want = told(search.study)
+    lines = whole.read_bytes().splitlines(keepends=True)
+    for count in range(first, len(lines), 3 if sampler == "gp" else 1):  # GP is slow
+        search = begin(str(count), lines[:count])
+        done = sum(t.state.is_finished() for t in search.study.trials)
+        run_trials(search, trials - done)
+        assert told(search.study) == want, count
 
 
 def test_a_torn_last_line_is_dropped_and_the_journal_goes_on(tmp_path: Path) -> None:
@@ -425,13 +433,39 @@ def test_only_the_first_evaluation_at_the_rung_decides() -> None:
     assert asked == [1]  # it has ended by itself
 
 
-def test_what_former_sessions_saw_at_the_rung_counts() -> None:
+def test_what_former_sessions_saw_at_the_rung_counts_once_and_is_not_decided_again() -> None:
     asked: list[int] = []
     scheduler = asha(asked)
-    scheduler.remember(0, 0.9)
-    tell(scheduler, 1, 65, 0.5)
-    assert asked == [1]
+    scheduler.remember(0, {40: 0.2, 80: 0.9, 100: 0.95})  # best so far; the rung is 65
+    scheduler.remember(1, {40: 0.99})  # was killed before the rung
+    scheduler.remember(2, {70: 0.5})  # was not asked to end, and goes on
+    tell(scheduler, 2, 80, 0.6)
+    assert asked == []
+    tell(scheduler, 3, 65, 0.7)  # the best third of 0.9 and 0.5 begins at 0.77
+    assert asked == [3]
+    tell(scheduler, 1, 70, 0.71)  # of 0.9, 0.5 and 0.7: at 0.77
+    tell(scheduler, 4, 70, 0.8)  # of 0.9, 0.5, 0.7 and 0.71: at 0.71; of 0.6 too, the same
+    assert asked == [3, 1]
     least = asha(asked, mode="min")
-    least.remember(0, 0.9)
-    tell(least, 2, 65, 0.5)
-    assert asked == [1]
+    least.remember(0, {70: 0.5})
+    tell(least, 5, 65, 0.9)
+    assert asked == [3, 1, 5]
+
+
+def test_evaluations_that_nobody_heard_of_are_decided_and_told_as_they_would_have_been(
+    tmp_path: Path,
+) -> None:
+    study = journal(tmp_path)
+    search = searcher(study)
+    ask(search, "a")
+    search.on_trial_result("a", {"step": 40, METRIC: 0.2})
+    asked: list[int] = []
+    scheduler = asha(asked)
+    scheduler.remember(1, {70: 0.4})
+    scheduler.catch_up(study, 0, {40: 0.2, 60: 0.3, 80: 0.39, 90: 0.41})
+    assert asked == [0]
+    assert study.trials[0].intermediate_values == {40: 0.2, 60: 0.3, 80: 0.39, 90: 0.41}
+    scheduler = asha(asked)
+    scheduler.remember(0, study.trials[0].intermediate_values)
+    scheduler.catch_up(study, 0, study.trials[0].intermediate_values)
+    assert asked == [0]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from r2d_ray.study import StudyFolder
 from r2d_ray.train import STOP_FILE, TrainingJob
 from r2d_ray.trial import (
     OUTCOME,
+    evaluations_left,
     one_line,
     outcome_of,
     run_trial,
@@ -252,7 +254,7 @@ def outcome(scores: dict[int, float], metric: str, best: int, **more: Any) -> di
 
 
 def trained(
-    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch, study: StudyInfo, result: dict[str, Any]
+    folder: StudyFolder, study: StudyInfo, result: dict[str, Any]
 ) -> tuple[TrialRecord, list[TrainingJob]]:
     jobs: list[TrainingJob] = []
 
@@ -260,8 +262,8 @@ def trained(
         jobs.append(job)
         return result
 
-    monkeypatch.setattr(trial_module, "run_training", run_training)
-    record = train_trial(study, folder, Path("p"), 2, {"label_loss_weight": 0.6}, [])
+    values = {"label_loss_weight": 0.6}
+    record = train_trial(study, folder, Path("p"), 2, values, [], run_training)
     return record, jobs
 
 
@@ -275,32 +277,25 @@ def trained(
     ],
 )
 def test_the_rung_value_is_the_best_up_to_the_first_evaluation_at_the_rung(
-    folder: StudyFolder,
-    monkeypatch: pytest.MonkeyPatch,
-    scores: dict[int, float],
-    value: float,
+    folder: StudyFolder, scores: dict[int, float], value: float
 ) -> None:
     best = max(scores, key=lambda step: scores[step])
     result = outcome(scores, "macro_f1", best)
-    record, _ = trained(folder, monkeypatch, info(max_steps=100), result)
+    record, _ = trained(folder, info(max_steps=100), result)
     assert record.rung == {"step": 65.0, "value": value}
 
 
-def test_the_rung_value_of_a_loss_is_the_least(
-    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_rung_value_of_a_loss_is_the_least(folder: StudyFolder) -> None:
     study = info(mode="min", metric="rationale_loss", max_steps=100)
     result = outcome({20: 1.0, 70: 2.0, 90: 0.5}, "rationale_loss", 90)
-    record, _ = trained(folder, monkeypatch, study, result)
+    record, _ = trained(folder, study, result)
     assert record.rung["value"] == 1.0
 
 
 @pytest.mark.parametrize(("pruned", "status"), [(False, "done"), (True, "pruned")])
-def test_a_record_tells_all_of_a_trial(
-    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch, pruned: bool, status: str
-) -> None:
+def test_a_record_tells_all_of_a_trial(folder: StudyFolder, pruned: bool, status: str) -> None:
     result = outcome({4: 0.4, 8: 0.7, 12: 0.6}, "macro_f1", 8, pruned=pruned)
-    record, [job] = trained(folder, monkeypatch, info(max_steps=12, seed=5), result)
+    record, [job] = trained(folder, info(max_steps=12, seed=5), result)
     config = info(max_steps=12, seed=5).config
     assert job.config == TrainConfig(**{**config, "label_loss_weight": 0.6})
     assert (job.stage, job.run_dir, job.weights) == ("stage2", folder.trial_dir(2), None)
@@ -313,6 +308,30 @@ def test_a_record_tells_all_of_a_trial(
     assert record.metrics == {"macro_f1": 0.7, "accuracy": 0.5}
     assert record.series == {"loss": [1.0, None]}
     assert TrialRecord.model_validate_json(record.model_dump_json()) == record
+
+
+def checkpoint(folder: StudyFolder, name: str, *scores: dict[str, float], size: int = -1) -> None:
+    """Write a trial's checkpoint with these log entries, cut after `size` characters."""
+    place = folder.trial_dir(2) / "ray" / f"checkpoint_{name}"
+    place.mkdir(parents=True)
+    (place / "trainer_state.json").write_text(json.dumps({"log_history": scores})[:size])
+
+
+def test_the_newest_whole_checkpoint_tells_the_best_so_far_at_each_evaluation(
+    folder: StudyFolder,
+) -> None:
+    assert evaluations_left(folder, 2, "macro_f1", "max") == {}
+    log = [
+        {"step": 2, "loss": 1.5},
+        *({"step": step, "eval_macro_f1": v} for step, v in ((4, 0.4), (8, 0.3), (12, 0.5))),
+    ]
+    checkpoint(folder, "2026-01-01_09", *log[:2], size=1000)
+    assert evaluations_left(folder, 2, "macro_f1", "max") == {4: 0.4}
+    checkpoint(folder, "2026-01-01_10", *log, size=1000)
+    checkpoint(folder, "2026-01-01_11", *log, size=-1)  # killed while it was copied
+    (folder.trial_dir(2) / "ray" / "checkpoint_2026-01-01_12").mkdir()
+    assert evaluations_left(folder, 2, "macro_f1", "max") == {4: 0.4, 8: 0.4, 12: 0.5}
+    assert evaluations_left(folder, 2, "macro_f1", "min") == {4: 0.4, 8: 0.3, 12: 0.3}
 
 
 @pytest.fixture
@@ -376,12 +395,11 @@ def test_a_trial_that_fails_leaves_its_reason_in_one_line(
 
 
 def test_a_score_that_is_not_finite_fails_the_trial(
-    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch, reports: list[dict[str, Any]]
+    folder: StudyFolder, reports: list[dict[str, Any]]
 ) -> None:
     result = outcome({4: math.nan, 8: 0.7}, "macro_f1", 8)
-    monkeypatch.setattr(trial_module, "run_training", lambda *_: result)
     with pytest.raises(ValueError, match="finite"):
-        run_trial(*asked(folder))
+        run_trial(*asked(folder), train=lambda *_: result)
     left = outcome_of(folder, 0)
     assert left is not None
     assert left.status == "failed"
