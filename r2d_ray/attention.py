@@ -56,6 +56,8 @@ class _Attention(torch.autograd.Function):
         rate: float,
     ) -> Tensor:
         bias = bias.contiguous()
+        if mask is not None:
+            mask = mask.expand(len(query), *mask.shape[1:])
         out = torch.empty_like(query)
         kept: list[Tensor] = []
         for at in blocks(math.prod(bias.shape[1:]), len(query)):
@@ -115,7 +117,7 @@ def blockwise_attention(
         query: (rows, heads, length, width).
         key: (rows, heads, keys, width).
         value: As `key`.
-        attention_mask: (rows, 1, 1 or length, keys), added to the scores.
+        attention_mask: (rows or 1, 1, 1 or length, keys), added to the scores.
         position_bias: (1, heads, length, keys), added to the scores.
         dropout: Rate at which weights are dropped while training.
     """

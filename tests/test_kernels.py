@@ -79,6 +79,15 @@ def test_loss_and_all_gradients_are_the_library_s(family: str, block_scores: int
         assert_close(our_gradients[name], gradient, rtol=1e-4, atol=1e-6)
 
 
+def test_one_mask_serves_all_rows(block_scores: int) -> None:
+    plain, ours = twins()
+    batch = padded_batch()
+    batch["decoder_input_ids"] = batch.pop("labels").clamp(min=3)
+    batch["decoder_attention_mask"] = torch.full((7, 7), -1e9).triu(1)[None, None]
+    wanted, got = (model.eval()(**batch, use_cache=False).logits for model in (plain, ours))
+    assert_close(got, wanted)
+
+
 def test_under_bf16_autocast_they_differ_by_rounding_only() -> None:
     plain, ours = twins()
     with torch.autocast("cpu", torch.bfloat16):
