@@ -8,7 +8,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 CLUSTERS ?= cluster.yaml cluster/gcp.yaml cluster/own-hosts.yaml
 
-.PHONY: install browser tune report stored-studies test check lint types cluster-check unit notebooks ray-tests fmt clean
+.PHONY: install browser tune report stored-studies test check lint types cluster-check unit notebooks ray-tests test-faults soak bench fmt clean
 
 install: $(STAMP)
 
@@ -72,6 +72,25 @@ notebooks: install
 # Real Ray clusters on loopback, one after the other.
 ray-tests: install
 	$(BIN)/pytest -m ray --durations=0 tests/ray
+
+# Hostile input, killed processes, lost nodes: at most 40 minutes.
+test-faults: install
+	R2D_FUZZ=2000 OMP_NUM_THREADS=1 $(BIN)/pytest -m fuzz -n auto tests/fuzz
+	$(BIN)/pytest -m faults --durations=0 tests/faults
+
+# A long search under a random killer: at most 10 minutes.
+soak: install
+	$(BIN)/pytest -m soak --durations=0 -s tests/faults/test_soak.py
+
+# Every benchmark, one after the other, on a machine that does nothing else; BENCH=--full for more.
+RESULTS := benchmarks/results
+bench: install
+	mkdir -p $(RESULTS)
+	for name in step agreement inference scaling study overhead; do \
+		OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$name --json $(RESULTS)/$$name.json $(BENCH) \
+			|| exit 1; \
+	done
+	$(BIN)/python -m benchmarks.report --json $(RESULTS)/report.json
 
 fmt: install
 	$(BIN)/ruff check --fix .

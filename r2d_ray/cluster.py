@@ -102,6 +102,8 @@ def connect(address: str | None, capacity: Capacity) -> None:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
+        # Nobody takes our own machine away: the process that would notice is left out.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         elsewhere = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
         if os.environ.get("RAY_AUTH_MODE", "token").lower() == "token" and not elsewhere:
             keep_token_private(TOKEN.expanduser())

@@ -164,6 +164,7 @@ def drive(
             scheduler=asha,
             num_samples=samples,
             max_concurrent_trials=concurrency,
+            reuse_actors=True,  # a driver's imports serve the trials after it too
             trial_dirname_creator=lambda trial: f"trial_{trial.trial_id}",
         ),
         run_config=tune.RunConfig(
