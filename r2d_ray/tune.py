@@ -22,6 +22,7 @@ from r2d_ray.records import StudyInfo, TrialRecord, append_jsonl, read_jsonl
 from r2d_ray.study import StudyFolder, read_trials
 from r2d_ray.train import STOP_FILE, run_training
 from r2d_ray.trial import (
+    OUTCOME,
     Train,
     evaluations_left,
     outcome_of,
@@ -182,14 +183,21 @@ def drive(
 
 
 def reconcile(study: Any, books: Bookkeeper, metric: str) -> None:
-    """Settle every trial whose outcome was written but not yet told when a session was killed."""
+    """Settle every trial whose outcome was written but not yet told when a session ended.
+
+    A failure that no session heard of is tried again: drivers fail, too, because a cluster ends
+    or a search is stopped, and they cannot tell.
+    """
     from r2d_ray.samplers import is_ours
     from r2d_ray.searcher import settle
 
     for trial in filter(is_ours, study.trials):
-        known = trial.number in books.records or outcome_of(books.folder, trial.number)
-        if known or trial.state.is_finished():
+        heard = trial.number in books.records or trial.state.is_finished()
+        left = outcome_of(books.folder, trial.number)
+        if heard or (left is not None and left.status != "failed"):
             settle(study, books.ended(trial.number, trial.params), metric)
+        elif left is not None:
+            (books.folder.trial_dir(trial.number) / OUTCOME).unlink()
 
 
 def ask_to_end(folder: StudyFolder, number: int) -> None:

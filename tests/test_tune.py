@@ -212,6 +212,18 @@ def test_a_kill_between_outcome_record_and_tell_loses_nothing(folder: StudyFolde
     assert [t.number for t in journal(folder).trials] == [0, 1, 2, 3, 4]
 
 
+def test_a_failure_that_no_session_heard_of_is_tried_again(folder: StudyFolder) -> None:
+    first, _ = session(folder)
+    asked = first.suggest("id0")
+    leave(folder, 0, status="failed", reason="ActorDiedError: a cluster ends", metrics={})
+    second, kept = session(folder)
+    assert second.suggest("again") == asked
+    assert outcome_of(folder, 0) is None
+    assert stored(folder) == []
+    second.on_trial_complete("again", error=True)
+    assert kept.records[0].reason == "the trial's driver died"
+
+
 def test_reconciling_twice_changes_nothing(folder: StudyFolder) -> None:
     first, _ = session(folder)
     first.suggest("a")
