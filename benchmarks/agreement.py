@@ -23,12 +23,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from benchmarks import measure
-from benchmarks.setting import with_rationale
+from benchmarks.setting import embedded_sample, with_rationale
 from benchmarks.yardstick import Yardstick
 from r2d_ray.config import PROFILES, TrainConfig, build_config
 from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
-from r2d_ray.data.sources import DataRequest, load_splits
 from r2d_ray.evaluate import Evaluator
 from r2d_ray.labels import prompt_table
 from r2d_ray.models import load_model
@@ -58,7 +57,7 @@ class Task:
 
 def make_task(steps: int, folder: Path) -> Task:
     """Return the embedded sample, rows with a rationale only, as the yardstick needs them."""
-    splits = load_splits(DataRequest("bioasq"))
+    splits = embedded_sample()
     source = pick_source(splits, None)
     assert source is not None
     rows = with_rationale(splits.train, source)

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 from benchmarks import measure
+from benchmarks.setting import embedded_sample
 from benchmarks.yardstick import Yardstick
 from r2d_ray.config import PROFILES, TrainConfig, build_config
 from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
-from r2d_ray.data.sources import DataRequest, load_splits
 from r2d_ray.evaluate import Evaluator
 from r2d_ray.models import load_weights
 from r2d_ray.reading import load_evaluator
@@ -90,7 +90,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     sizes = (1400, 300, 1500 if args.full else 300)
-    splits = load_splits(DataRequest("bioasq", sample_rows=sizes))
+    splits = embedded_sample(sizes)
     with tempfile.TemporaryDirectory() as name:
         found = compare(splits, args.steps, args.rounds, Path(name))
     low, high = found["spread"]

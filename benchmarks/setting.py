@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 from transformers import (
@@ -48,6 +49,13 @@ def real_or_sample() -> tuple[Splits, str]:
         splits = load_splits(DataRequest("bioasq", data=root / "bioasq"))
         return splits, "official BioASQ yes/no rows"
     return load_splits(DataRequest("bioasq")), "embedded bioasq sample"
+
+
+def embedded_sample(sample_rows: tuple[int, int, int] | None = None) -> Splits:
+    """Return the embedded bioasq sample, wherever official rows lie."""
+    with patch.dict(os.environ):
+        os.environ.pop("R2D_DATA", None)
+        return load_splits(DataRequest("bioasq", sample_rows=sample_rows))
 
 
 def t5_tokenizer(splits: Splits) -> PreTrainedTokenizerBase:
