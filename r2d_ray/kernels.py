@@ -33,7 +33,8 @@ def use_kernels(model: Model) -> Model:
 
 def has_onednn(values: Tensor) -> bool:
     """Return whether oneDNN multiplies these values."""
-    return values.device.type == "cpu" and torch._C._has_mkldnn
+    found: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return found and values.device.type == "cpu"
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:

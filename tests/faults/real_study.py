@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import optuna
-from conftest import TINY, toy_splits
+from conftest import TINY
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from toy_table import write_csv
 
 from r2d_ray.records import TrialRecord, read_jsonl
-
-COLUMNS = "id=key,split=part,question=q,context=note,label=answer,rationale.human=why"
 
 
 class RealStudy:
@@ -29,7 +27,7 @@ class RealStudy:
         sets = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
         self.command = [
             *(sys.executable, "-m", "r2d_ray.tune", "--dataset", str(folder / "notes.csv")),
-            *("--columns", COLUMNS, "--storage-path", str(folder), "--name", "s"),
+            *("--storage-path", str(folder), "--name", "s"),
             *("--num-samples", str(trials), *sets, *more),
         ]
 
@@ -67,13 +65,3 @@ def journal(root: Path) -> list[optuna.trial.FrozenTrial]:
     """Return the trials in a study's journal."""
     storage = JournalStorage(JournalFileBackend(str(root / "optuna.journal")))
     return optuna.load_study(study_name=root.name, storage=storage).trials
-
-
-def write_csv(path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["key", "part", "q", "note", "answer", "why"])
-        for name, rows in toy_splits(40, 16, 16).items():
-            for row in rows:
-                why = row.rationales["human"]
-                writer.writerow([row.id, name, row.question, row.context, row.label, why])

@@ -1,6 +1,5 @@
 """Several nodes: trials spread over them, one run over two, and one of them lost in mid-trial."""
 
-import csv
 import os
 import shutil
 import subprocess
@@ -11,10 +10,11 @@ from typing import Any
 
 import pytest
 import ray
-from conftest import TINY, toy_splits
+from conftest import TINY
 from loopback import Run, job_of, same_weights, several_nodes, steps_made, wait_until
 from loopback import watched as watched
 from ray.cluster_utils import Cluster
+from toy_table import write_csv
 
 from r2d_ray.records import TrialRecord, read_jsonl
 from r2d_ray.train import CHECKPOINTS_KEPT
@@ -62,25 +62,15 @@ def test_a_node_lost_in_mid_trial_leaves_no_trace_in_a_run_over_two_nodes(
     nodes.add_node(num_cpus=1)
 
 
-def write_rows(path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "split", "question", "context", "label", "rationale"])
-        for name, rows in toy_splits(40, 16, 16).items():
-            for row in rows:
-                told = (row.id, name, row.question, row.context, row.label)
-                writer.writerow([*told, row.rationales["human"]])
-
-
 def search(folder: Path, address: str, storage: Path) -> subprocess.Popen[str]:
     """Start a search of three trials at once on this cluster."""
     values = {**TINY, "stage1_max_steps": 0, "max_steps": 20, "eval_steps": 10}
     sets = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
-    write_rows(folder / "rows.csv")
+    write_csv(folder / "rows.csv")
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "r2d_ray.tune", "--dataset", str(folder / "rows.csv")),
-            *("--columns", "id=id,split=split", "--storage-path", str(storage), "--name", "s"),
+            *("--storage-path", str(storage), "--name", "s"),
             *("--num-samples", "3", "--max-concurrent-trials", "3", "--scheduler", "none"),
             *("--address", address, *sets),
         ],

@@ -1,12 +1,12 @@
 """A comparison as a user runs it, and the same command again: nothing is run twice."""
 
-import csv
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import TINY, toy_splits
+from conftest import TINY
+from toy_table import write_csv
 
 from r2d_ray.finalists import Evaluation, predictions_file
 from r2d_ray.plausibility import plausibility_scores
@@ -15,16 +15,6 @@ from r2d_ray.study import StudyFolder
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 ARMS = ["no_stage1-1", "sft-1"]
-
-
-def write_csv(path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "split", "question", "context", "label", "rationale.human"])
-        for name, rows in toy_splits(40, 16, 16).items():
-            for row in rows:
-                why = row.rationales["human"]
-                writer.writerow([row.id, name, row.question, row.context, row.label, why])
 
 
 def run(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -1,6 +1,5 @@
 """A study as a user runs it: killed, resumed, refused; nothing lost, nothing twice."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -11,27 +10,17 @@ from pathlib import Path
 
 import optuna
 import pytest
-from conftest import TINY, toy_splits
+from conftest import TINY
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from toy_table import write_csv
 
 from r2d_ray.records import TrialRecord, read_jsonl
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 TRIALS = 2
-
-
-def write_csv(path: Path) -> None:
-    splits = toy_splits(40, 16, 16)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["key", "part", "q", "note", "answer", "why"])
-        for name, rows in splits.items():
-            for row in rows:
-                writer.writerow(
-                    [row.id, name, row.question, row.context, row.label, row.rationales["human"]]
-                )
+COLUMNS = ("key", "part", "q", "note", "answer", "why")
 
 
 def command(folder: Path, *more: str) -> list[str]:
@@ -78,7 +67,7 @@ def end(process: subprocess.Popen[str], log: Path) -> int:
 
 
 def test_a_study_survives_kill_9(tmp_path: Path) -> None:
-    write_csv(tmp_path / "notes.csv")
+    write_csv(tmp_path / "notes.csv", COLUMNS)
     study, log = tmp_path / "s", tmp_path / "log.txt"
 
     # kill -9 while trial 1 trains, after a checkpoint of its own
