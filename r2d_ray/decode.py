@@ -1,8 +1,9 @@
 """Greedy decoding: rationales, and labels where they are generated.
 
 Rows that have ended leave the batch, which the library's loop carries on to the end of the
-longest row; without them a small model writes half as long again as fast. Equal to the library's
-output, which is used where logits are asked for and where ranks must keep step (ZeRO-3).
+longest row, and a small model, whose step costs much the same for any number of rows, decodes more
+of them together than it encodes. Equal to the library's output, which is used where logits are
+asked for and where ranks must keep step (ZeRO-3).
 """
 
 from __future__ import annotations
@@ -10,16 +11,34 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+CACHE_BYTES = 2**27  # keys and values of the rows that a small model decodes together
 
-def greedy(model: PreTrainedModel, input_ids: Tensor, mask: Tensor, max_new_tokens: int) -> Tensor:
-    """Return what greedy decoding writes: ids (rows, max_new_tokens), padded after the end id."""
+
+def rows_at_once(config: PretrainedConfig, input_length: int, max_new_tokens: int) -> int:
+    """Return how many rows of this length have their fp32 keys and values in `CACHE_BYTES`."""
+    per_token = 2 * config.num_decoder_layers * config.num_heads * config.d_kv * 4
+    return int(CACHE_BYTES // (per_token * (input_length + max_new_tokens)))
+
+
+def greedy(
+    model: PreTrainedModel,
+    input_ids: Tensor,
+    mask: Tensor,
+    max_new_tokens: int,
+    encoded_at_once: int | None = None,
+) -> Tensor:
+    """Return what greedy decoding writes: ids (rows, max_new_tokens), padded after the end id.
+
+    `encoded_at_once` bounds the rows of an encoder pass, which takes more memory a row.
+    """
     config = model.config
-    states = model.get_encoder()(input_ids=input_ids, attention_mask=mask).last_hidden_state
+    states = encoded(model, input_ids, mask, encoded_at_once or len(input_ids))
     written = torch.full((len(input_ids), max_new_tokens), config.pad_token_id).to(mask.device)
     rows = torch.arange(len(input_ids), device=mask.device)
     latest = torch.full_like(rows, config.decoder_start_token_id)
@@ -43,6 +62,17 @@ def greedy(model: PreTrainedModel, input_ids: Tensor, mask: Tensor, max_new_toke
     return written
 
 
+def encoded(model: PreTrainedModel, input_ids: Tensor, mask: Tensor, at_once: int) -> Tensor:
+    """Return the encoder's states (rows, length, width), so many rows a pass, 0 where padded."""
+    encoder = model.get_encoder()
+    found = []
+    for ids, seen in zip(torch.split(input_ids, at_once), torch.split(mask, at_once), strict=True):
+        length = int(seen.sum(dim=1).max())
+        states = encoder(input_ids=ids[:, :length], attention_mask=seen[:, :length])
+        found.append(F.pad(states.last_hidden_state, (0, 0, 0, ids.shape[1] - length)))
+    return torch.cat(found)
+
+
 def generate_texts(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -50,12 +80,13 @@ def generate_texts(
     mask: Tensor,
     max_new_tokens: int,
     synced: bool = False,
+    encoded_at_once: int | None = None,
 ) -> list[str]:
     """Return what greedy decoding writes for each row, stripped; `synced` under ZeRO-3."""
     if synced:
         out = _library(model, input_ids, mask, max_new_tokens, synced).sequences
     else:
-        out = greedy(model, input_ids, mask, max_new_tokens)
+        out = greedy(model, input_ids, mask, max_new_tokens, encoded_at_once)
     return [text.strip() for text in tokenizer.batch_decode(out, skip_special_tokens=True)]
 
 

@@ -22,12 +22,8 @@ from r2d_ray.config import TrainConfig
 from r2d_ray.data.batches import IGNORED, Batch, Ragged, pad
 from r2d_ray.data.options import own_options
 from r2d_ray.data.tokens import LabelTokens
-from r2d_ray.decode import generate_texts
-from r2d_ray.labels import (
-    PromptTable,
-    label_log_probabilities,
-    text_prefixes,
-)
+from r2d_ray.decode import generate_texts, rows_at_once
+from r2d_ray.labels import PromptTable, label_log_probabilities, text_prefixes
 from r2d_ray.losses import teacher_forced
 from r2d_ray.metrics import label_scores, open_label_scores
 from r2d_ray.records import Prediction
@@ -96,7 +92,7 @@ class Evaluator:
                 ids, mask = self.table.join(prefixes, lengths, batch)
             return self._generate(ids, mask, self.config.max_rationale_length)
 
-        return self._over(rows, write)
+        return self._over(rows, write, at_once=self._decoded_at_once)
 
     def rationale_loss(self, rows: Dataset, column: str, given_label: bool) -> float:
         """Return the token mean loss of the gold rationales, given gold labels or none."""
@@ -135,18 +131,33 @@ class Evaluator:
         return self._generate(*self.table.predict(batch), self.config.max_label_length)
 
     def _generate(self, ids: Tensor, mask: Tensor, limit: int) -> list[str]:
-        synced = self.config.zero_stage == 3 and self.world_size > 1
-        return generate_texts(self.model, self.tokenizer, ids, mask, limit, synced)
+        size = self.config.per_device_eval_batch_size
+        return generate_texts(self.model, self.tokenizer, ids, mask, limit, self._synced, size)
+
+    @property
+    def _synced(self) -> bool:
+        return self.config.zero_stage == 3 and self.world_size > 1
+
+    @property
+    def _decoded_at_once(self) -> int:
+        """Rows whose rationales are written together; the same on every rank."""
+        config = self.config
+        fit = rows_at_once(self.model.config, config.max_input_length, config.max_rationale_length)
+        return max(config.per_device_eval_batch_size, 0 if self._synced else fit)
 
     def _over(
-        self, rows: Dataset, act: Callable[[Batch], list[T]], which: list[int] | None = None
+        self,
+        rows: Dataset,
+        act: Callable[[Batch], list[T]],
+        which: list[int] | None = None,
+        at_once: int | None = None,
     ) -> list[T]:
         """Return `act` of every row of the table (or of `which`), in that order, from all ranks."""
         training = self.model.training
         self.model.eval()
         found: dict[int, T] = {}
         with torch.no_grad(), self.autocast():
-            for batch in self._batches(rows, which):
+            for batch in self._batches(rows, which, at_once):
                 found.update(zip(batch["rows"], act(batch), strict=True))
         self.model.train(training)
         if self.world_size > 1:
@@ -155,7 +166,9 @@ class Evaluator:
             found = {row: value for part in parts for row, value in (part or {}).items()}
         return [found[row] for row in (range(len(rows)) if which is None else which)]
 
-    def _batches(self, rows: Dataset, which: list[int] | None) -> Iterator[Batch]:
+    def _batches(
+        self, rows: Dataset, which: list[int] | None, at_once: int | None = None
+    ) -> Iterator[Batch]:
         bodies = Ragged(rows, "body_ids")
         own = own_options(rows, self.table.tokens.kind)
         order = np.array(range(len(rows)) if which is None else which, dtype=int)
@@ -163,7 +176,7 @@ class Evaluator:
         # Every rank makes as many passes as rank 0: where rows run out the last ones come again.
         per_rank = -(-len(order) // self.world_size)
         mine = np.resize(order, per_rank * self.world_size)[self.rank :: self.world_size]
-        size = self.config.per_device_eval_batch_size
+        size = at_once or self.config.per_device_eval_batch_size
         for start in range(0, len(mine), size):
             taken = mine[start : start + size].tolist()
             ids = pad([bodies[row] for row in taken], self.table.pad_id)

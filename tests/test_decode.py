@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import PreTrainedModel, T5Config, T5ForConditionalGeneration
 
-from r2d_ray.decode import greedy
+from r2d_ray.decode import CACHE_BYTES, encoded, greedy, rows_at_once
 
 LIMIT = 12
 
@@ -67,3 +67,20 @@ def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
         together = greedy(model, ids, mask, LIMIT)
         alone = [greedy(model, ids[i : i + 1], mask[i : i + 1], LIMIT) for i in range(24)]
     assert torch.equal(together, torch.cat(alone))
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 24])
+def test_rows_encoded_in_parts_are_decoded_alike(at_once: int) -> None:
+    model = chatty(1)
+    ids, mask = prompts(24)
+    with torch.no_grad():
+        whole = model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+        parts = encoded(model, ids, mask, at_once)
+        assert torch.allclose(parts[mask.bool()], whole[mask.bool()], atol=1e-4)
+        written = greedy(model, ids, mask, LIMIT, at_once)
+        assert torch.equal(written, greedy(model, ids, mask, LIMIT))
+
+
+def test_rows_at_once_fill_the_cache_with_keys_and_values() -> None:
+    """Two layers, 2 heads of 8, 9 + 12 tokens: 2 * 2 * 16 * 21 numbers of 4 bytes a row."""
+    assert rows_at_once(chatty(1).config, 9, 12) == CACHE_BYTES // 5376
