@@ -15,7 +15,7 @@ from r2d_ray.records import TrialRecord, read_jsonl
 from r2d_ray.study import StudyFolder
 from r2d_ray.trial import OUTCOME
 
-LOOK_S = 0.05  # seconds between two looks at a running command
+LOOK_S = 0.2  # seconds between two looks at a running command
 TAIL = 2000  # characters of a failed command's output that are shown
 
 

@@ -25,7 +25,7 @@ from benchmarks.setting import BATCH, SIZES, Setting, make_setting, real_or_samp
 from benchmarks.step import taught
 from r2d_ray.data.examples import Example
 
-STAGE_S, FULL_STAGE_S = 30, 60  # seconds that a stage of the yardstick takes at least
+STAGE_S, FULL_STAGE_S = 26, 60  # seconds that a stage of the yardstick takes at least
 CALIBRATION_ROWS = 64
 EVALUATED = 16  # validation rows
 SEED = 42
