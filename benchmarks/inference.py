@@ -22,7 +22,7 @@ from r2d_ray.data.prepare import Prepared, open_prepared, prepare
 from r2d_ray.evaluate import Evaluator
 from r2d_ray.models import load_weights
 from r2d_ray.reading import load_evaluator
-from r2d_ray.trainer import run_stage
+from r2d_ray.stage import run_stage
 
 YARDSTICK_BATCH = 32  # their inference script's
 

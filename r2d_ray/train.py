@@ -77,7 +77,7 @@ def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
 
     from r2d_ray.callbacks import SaveOnNotice
     from r2d_ray.data.prepare import open_prepared
-    from r2d_ray.trainer import run_stage
+    from r2d_ray.stage import run_stage
     from r2d_ray.zero import prepare_process
 
     job = TrainingJob.from_payload(payload)

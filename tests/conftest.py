@@ -93,7 +93,7 @@ def prepared_dir(tmp_path_factory: pytest.TempPathFactory, splits: Splits) -> Pa
 def trained_dir(tmp_path_factory: pytest.TempPathFactory, prepared_dir: Path) -> Path:
     """Weights that have seen the toy set for a few seconds: they write labels of the set."""
     from r2d_ray.data.prepare import open_prepared
-    from r2d_ray.trainer import run_stage
+    from r2d_ray.stage import run_stage
 
     out = tmp_path_factory.mktemp("trained")
     steps = {"max_steps": 60, "eval_steps": 60, "logging_steps": 60, "learning_rate": 2e-3}

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from conftest import tiny_config
 
-import r2d_ray.trainer as trainer_module
+import r2d_ray.stage as stage_module
 from r2d_ray.data.prepare import open_prepared
 from r2d_ray.zero import prepare_process
 
@@ -51,7 +51,7 @@ def run(rank: int, case: str, prepared: Path, weights: Path, out: Path) -> None:
     folder = out / case.replace(":", "_")
     meeting = f"file://{folder}.ranks"
     torch.distributed.init_process_group("gloo", meeting, rank=rank, world_size=workers)
-    outcome = trainer_module.run_stage(
+    outcome = stage_module.run_stage(
         config,
         open_prepared(prepared),
         "stage2",

@@ -27,7 +27,7 @@ from r2d_ray.prompts import explain_given_label_prefix, question_text
 from r2d_ray.reading import own_reading, read_texts, with_swapped
 from r2d_ray.records import Prediction
 from r2d_ray.sampling import Choice, rationale_prompts, replacement
-from r2d_ray.trainer import run_stage
+from r2d_ray.stage import run_stage
 
 COLLIDING = ("the trial helped", "the trial failed", "the weather was fine")
 CPU = torch.device("cpu")

@@ -25,6 +25,7 @@ LAYERS = [
     "evaluate plausibility",
     "callbacks reading since_log",
     "trainer failures",
+    "stage",
     "train",
     "stage1 cluster events",
     "study searcher asha export",

@@ -28,8 +28,8 @@ from r2d_ray.data.prepare import Prepared, open_prepared
 from r2d_ray.errors import UserError
 from r2d_ray.methods import METHODS, get_method
 from r2d_ray.search_space import load_search_space, prepare_space
+from r2d_ray.stage import run_stage
 from r2d_ray.stage_plan import stage_plan
-from r2d_ray.trainer import run_stage
 
 STEPS = (2, 4, 6)  # of 8: r2d's gold probability is 0.67, 0.25 and 0.1
 

@@ -27,7 +27,7 @@ from r2d_ray.plan import check_data
 from r2d_ray.prompts import explain_given_label_prefix
 from r2d_ray.reading import own_reading, with_swapped
 from r2d_ray.records import Prediction
-from r2d_ray.trainer import run_stage
+from r2d_ray.stage import run_stage
 
 LONG = "the weather was fine and the trial helped asthma"
 

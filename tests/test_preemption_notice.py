@@ -16,8 +16,8 @@ from r2d_ray import callbacks as module
 from r2d_ray.callbacks import SaveOnNotice
 from r2d_ray.data.prepare import Prepared, open_prepared
 from r2d_ray.methods import METHODS
+from r2d_ray.stage import StageOutcome, run_stage
 from r2d_ray.train import reported
-from r2d_ray.trainer import StageOutcome, run_stage
 
 STEPS = {"max_steps": 8, "eval_steps": 4, "logging_steps": 3}  # entries at 3 and 6: none at 4
 SAMPLED = {"sampling_decay": "constant", "gold_probability_floor": 0.5}

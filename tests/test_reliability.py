@@ -47,9 +47,10 @@ from r2d_ray.records import StudyInfo, TrialRecord, append_jsonl, read_jsonl, wr
 from r2d_ray.search_space import Domain, SearchSpace
 from r2d_ray.searcher import open_journal
 from r2d_ray.settings import StudySettings
+from r2d_ray.stage import StageOutcome, run_stage
 from r2d_ray.study import StudyFolder
 from r2d_ray.train import MAX_FAILURES, STOP_FILE, TrainingJob, run_training
-from r2d_ray.trainer import NonFiniteError, StageOutcome, run_stage
+from r2d_ray.trainer import NonFiniteError
 from r2d_ray.trial import one_line
 
 SEED = 2026

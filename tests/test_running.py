@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from r2d_ray.data.prepare import Prepared, open_prepared
 from r2d_ray.methods import METHODS
 from r2d_ray.running import FILE, RunningMeans
-from r2d_ray.trainer import StageOutcome, run_stage
+from r2d_ray.stage import StageOutcome, run_stage
 
 
 def test_the_train_error_is_an_exponential_mean_corrected_for_its_start() -> None:

@@ -26,9 +26,9 @@ from r2d_ray.models import check_checkpoint, load_weights
 from r2d_ray.plan import StudyPlan, make_plan
 from r2d_ray.records import append_jsonl
 from r2d_ray.settings import build_settings
+from r2d_ray.stage import run_stage
 from r2d_ray.study import StudyFolder, open_study
 from r2d_ray.train import check_environment, worker_environment
-from r2d_ray.trainer import run_stage
 from r2d_ray.trial import save_outcome, trial_record
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,9 @@ from r2d_ray.data.prepare import Prepared, open_prepared, prepare
 from r2d_ray.errors import UserError
 from r2d_ray.models import load_model
 from r2d_ray.schedules import gold_probability, label_weight
-from r2d_ray.trainer import NonFiniteError, StageOutcome, curve, run_stage, series
+from r2d_ray.series import curve, series
+from r2d_ray.stage import StageOutcome, run_stage
+from r2d_ray.trainer import NonFiniteError
 
 HALF_SAMPLED = {"sampling_decay": "constant", "gold_probability_floor": 0.5}
 SERIES = {

@@ -15,8 +15,8 @@ from ray.cluster_utils import Cluster
 from r2d_ray import train
 from r2d_ray.checkpoint import damage
 from r2d_ray.data.prepare import open_prepared
+from r2d_ray.stage import run_stage
 from r2d_ray.train import CHECKPOINTS_KEPT
-from r2d_ray.trainer import run_stage
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 Calm = tuple[Path, dict[str, Any]]

@@ -120,7 +120,7 @@ def test_a_long_search_of_sleepers_under_a_killer(tmp_path: Path, address: str) 
         return max(memory) >= TRIALS * 19 // 20
 
     session = start(root, address)
-    killer = Killer((DRIVER, "Sleeper"), 1.0, 4.0)
+    killer = Killer((DRIVER, "Sleeper"), 2.0, 6.0)
     with killer.at_work():
         seconds_until(nearly_all, 1200)
     session.send_signal(signal.SIGTERM)

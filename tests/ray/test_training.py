@@ -15,8 +15,8 @@ from conftest import tiny_config
 from r2d_ray import cluster
 from r2d_ray.data.prepare import open_prepared
 from r2d_ray.models import load_model, load_weights
+from r2d_ray.stage import run_stage
 from r2d_ray.train import STOP_FILE, TrainingJob, run_training
-from r2d_ray.trainer import run_stage
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 STEPS = {"max_steps": 60, "eval_steps": 10, "logging_steps": 10}

@@ -161,7 +161,7 @@ def test_medmcqa_by_its_file_and_columns_trains_over_its_rows_options(tmp_path):
     from r2d_ray.config import PROFILES, build_config
     from r2d_ray.data.prepare import open_prepared, prepare
     from r2d_ray.plan import check_data
-    from r2d_ray.trainer import run_stage
+    from r2d_ray.stage import run_stage
 
     file = folder("medmcqa") / "dev_human_and_llm_rationales.jsonl"
     columns = parse_columns("choices=choices,rationale.human=rationales.human")
