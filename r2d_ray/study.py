@@ -12,23 +12,14 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from r2d_ray.changes import MAY_CHANGE, changes, differences
 from r2d_ray.errors import UserError
-from r2d_ray.records import (
-    SCHEMA_VERSION,
-    StudyInfo,
-    TrialRecord,
-    read_jsonl,
-    write_json,
-)
+from r2d_ray.records import SCHEMA_VERSION, StudyInfo, TrialRecord, read_jsonl, write_json
 
-MAY_CHANGE = ("extended", "max_concurrent_trials", "time_budget_s")
-"""Study settings that may differ on resume: none changes what a trial computes."""
 DIFFERENCES_SHOWN = 4
-VALUE_WIDTH = 60  # characters of a differing value
 
 Resume = Literal["auto", "never", "must"]
 
@@ -167,7 +158,7 @@ def _reopen(root: Path, wanted: StudyInfo, resume: Resume, extend: bool) -> Open
         raise UserError(f"study {root} was made otherwise: {shown} (allowed: another --name)")
     before = {**stored.versions, "git_commit": stored.git_commit}
     now = {**wanted.versions, "git_commit": wanted.git_commit}
-    return OpenedStudy(StudyFolder(root), True, stored, tuple(_changes(before, now)))
+    return OpenedStudy(StudyFolder(root), True, stored, tuple(changes(before, now)))
 
 
 def read_info(root: Path) -> StudyInfo:
@@ -231,46 +222,6 @@ def read_trials(root: Path, info: StudyInfo) -> list[TrialRecord]:
             lost = ", ".join(missing) or metric
             raise UserError(f"{where} is done, but has no {lost} (allowed: as r2d_ray wrote it)")
     return records
-
-
-def differences(
-    old: StudyInfo, new: StudyInfo, may_change: tuple[str, ...] = MAY_CHANGE
-) -> list[str]:
-    """Return what keeps `new` from going on with `old`: `learning_rate: 0.001 -> 0.002`, ...
-
-    Compared: name, method, dataset, profile, content hash of the data, config, space, and the
-    study settings that are not in `may_change`.
-    """
-    return list(_changes(_identity(old, may_change), _identity(new, may_change)))
-
-
-def _identity(info: StudyInfo, may_change: tuple[str, ...]) -> dict[str, Any]:
-    stored = info.model_dump(mode="json")
-    kept = {key: value for key, value in stored["study"].items() if key not in may_change}
-    return {
-        **{key: stored[key] for key in ("name", "method", "dataset", "profile", "data_hash")},
-        **dict(_leaves("", stored["config"])),
-        **dict(_leaves("space.", stored["space"])),
-        **dict(_leaves("study.", kept)),
-    }
-
-
-def _leaves(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, inner in value.items():
-        if isinstance(inner, Mapping) and inner:
-            yield from _leaves(f"{prefix}{key}.", inner)
-        else:
-            yield f"{prefix}{key}", inner
-
-
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    def shown(side: Mapping[str, Any], key: str) -> str:
-        text = repr(side[key]) if key in side else "absent"
-        return text if len(text) <= VALUE_WIDTH else f"{text[:VALUE_WIDTH]}..."
-
-    for key in dict.fromkeys((*old, *new)):
-        if key not in old or key not in new or old[key] != new[key]:
-            yield f"{key}: {shown(old, key)} -> {shown(new, key)}"
 
 
 def total_samples(info: StudyInfo) -> int:

@@ -12,6 +12,7 @@ from test_arms import made_study, record
 
 from r2d_ray import compare as module
 from r2d_ray.arms import arm_values
+from r2d_ray.changes import differences
 from r2d_ray.cli import compare_main
 from r2d_ray.cluster import Capacity
 from r2d_ray.compare import ArmSearcher, finish, prepared_dirs
@@ -22,7 +23,7 @@ from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE, UserError
 from r2d_ray.methods import METHODS
 from r2d_ray.records import TrialRecord, read_jsonl
 from r2d_ray.settings import CompareSettings, build_settings
-from r2d_ray.study import StudyFolder, differences
+from r2d_ray.study import StudyFolder
 
 
 def settings(

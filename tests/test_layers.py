@@ -16,6 +16,7 @@ LAYERS = [
     "kernels",
     "methods rationale_metrics attention",
     "search_space records lease",
+    "changes",
     "models study_lock grid kept checkpoint",
     "data",
     "zero labels cycle decode",
