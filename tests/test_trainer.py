@@ -9,7 +9,13 @@ import pytest
 import torch
 from conftest import tiny_config, toy_splits
 from safetensors.torch import load_file
-from transformers import T5Config, T5ForConditionalGeneration, TrainerControl, TrainerState
+from transformers import (
+    T5Config,
+    T5ForConditionalGeneration,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from r2d_ray import trainer as module
 from r2d_ray.callbacks import StopWhenFlat
@@ -122,6 +128,30 @@ def test_the_same_run_again_is_the_same(
     again = run(tiny_config(**HALF_SAMPLED, label_warmup_ratio=0.5), prepared, tmp_path)
     assert equal(tmp_path / "checkpoint-8", plain[0] / "checkpoint-8")
     assert replace(again, step_s=None) == replace(plain[1], step_s=None)
+
+
+def test_the_fused_optimiser_ends_where_the_plain_one_does(
+    plain: tuple[Path, StageOutcome],
+    prepared: Prepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = module.training_arguments
+
+    def with_plain_optimiser(*args: Any) -> TrainingArguments:
+        arguments = real(*args)
+        assert arguments.optim == "adamw_torch_fused"
+        arguments.optim = "adamw_torch"
+        return arguments
+
+    monkeypatch.setattr(module, "training_arguments", with_plain_optimiser)
+    config = tiny_config(**HALF_SAMPLED, label_warmup_ratio=0.5)
+    found = run(config, prepared, tmp_path)
+    for name in ("loss", "label_loss", "rationale_loss"):
+        assert found.series[name] == pytest.approx(plain[1].series[name], rel=1e-4)
+    fused, stepped = weights(plain[0] / "best"), weights(tmp_path / "best")
+    for name, want in stepped.items():
+        assert (fused[name] - want).norm() <= 1e-4 * want.norm(), name
 
 
 def test_the_log_has_every_series_of_the_method(plain: tuple[Path, StageOutcome]) -> None:
