@@ -47,6 +47,8 @@ def several_nodes(count: int) -> Iterator[Cluster]:
     """Start a head that trains nothing and so many nodes of one CPU; connect to it."""
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     os.environ["RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S"] = "0.5"
+    # Set where this process has had a cluster of its own before (cluster.connect).
+    os.environ.pop("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", None)
     cluster_module.keep_token_private(TOKEN.expanduser())
     nodes = Cluster(
         initialize_head=True,
@@ -112,7 +114,7 @@ def watched_worker(payload: dict[str, Any]) -> dict[str, Any]:
     import ray.train
     from transformers import TrainerCallback
 
-    from r2d_ray import train, trainer
+    from r2d_ray import stage, train
 
     folder = Path(payload["run_dir"])
     path = folder / "hold.json"
@@ -142,7 +144,7 @@ def watched_worker(payload: dict[str, Any]) -> dict[str, Any]:
                 (folder / f"held-{args.process_index}").touch()
                 time.sleep(3600)
 
-    real = trainer.run_stage
+    real = stage.run_stage
 
     def run_stage(*given: Any, callbacks: Any = (), **named: Any) -> Any:
         return real(*given, callbacks=[*callbacks, Watch()], **named)
@@ -155,7 +157,7 @@ def watched_worker(payload: dict[str, Any]) -> dict[str, Any]:
         report(metrics, checkpoint=checkpoint, **more)
 
     report, ray.train.report = ray.train.report, report_or_die
-    trainer.run_stage = run_stage
+    stage.run_stage = run_stage
     return train.train_worker(payload)
 
 
