@@ -7,13 +7,16 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.examples import Example, Provenance, Splits
+from r2d_ray.records import StudyInfo
 
 settings.register_profile("r2d_ray", derandomize=True)  # the same cases in every run
 settings.load_profile("r2d_ray")
@@ -50,6 +53,23 @@ def toy_splits(train: int = 24, validation: int = 10, test: int = 10) -> Splits:
         test=toy_rows("test", test),
         labels=("yes", "no"),
         provenance=Provenance("sample", "tests/conftest.py", "Apache-2.0"),
+    )
+
+
+def toy_info(name: str, config: TrainConfig, space: Mapping[str, Any], trials: int) -> StudyInfo:
+    """Return what study.json says of a study on the toy rows."""
+    return StudyInfo(
+        name=name,
+        method="r2d",
+        dataset="toy",
+        profile="embedded",
+        config=config.model_dump(),
+        space=dict(space),
+        study={"num_samples": trials},
+        data_card={"labels": ["yes", "no"]},
+        data_hash="0123",
+        provenance={"kind": "sample"},
+        versions={},
     )
 
 

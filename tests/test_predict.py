@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import torch
-from conftest import tiny_config, toy_rows
+from conftest import tiny_config, toy_info, toy_rows
 
 import r2d_ray.predict  # noqa: F401  heavy: imported here rather than by the first test that runs
 from r2d_ray.cli import predict_main
@@ -19,7 +19,7 @@ from r2d_ray.data.prepare import open_prepared
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
 from r2d_ray.export import MODEL_FILE, export_best
 from r2d_ray.models import load_model
-from r2d_ray.records import Prediction, StudyInfo, read_jsonl
+from r2d_ray.records import Prediction, read_jsonl
 from r2d_ray.trial import trial_record
 
 ROWS = toy_rows("new", 7)
@@ -31,19 +31,7 @@ def exported(folder: Path, prepared_dir: Path, **values: Any) -> Path:
     config = tiny_config(**values)
     prepared = open_prepared(prepared_dir)
     load_model(config, prepared.tokenizer).save_pretrained(folder / "weights")
-    info = StudyInfo(
-        name="s",
-        method="r2d",
-        dataset="toy",
-        profile="embedded",
-        config=config.model_dump(),
-        space={"metric": "macro_f1", "mode": "max"},
-        study={"num_samples": 1},
-        data_card={"labels": ["yes", "no"]},
-        data_hash="0123",
-        provenance={"kind": "sample"},
-        versions={"python": "3"},
-    )
+    info = toy_info("s", config, {"metric": "macro_f1", "mode": "max"}, 1)
     record = trial_record(info, 0, {}, "done", metrics={"macro_f1": 0.5}, selected_step=8)
     export_best(folder / "weights", prepared_dir / "tokenizer", folder / "best", info, record)
     return folder / "best"

@@ -24,7 +24,7 @@ import pytest
 import ray
 import ray.train.torch
 import torch
-from conftest import tiny_config, toy_splits
+from conftest import tiny_config, toy_info, toy_splits
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal import _file as journal_module
 from ray import tune as ray_tune
@@ -43,7 +43,7 @@ from r2d_ray.errors import EXIT_DONE, EXIT_NO_USABLE_TRIAL, EXIT_SOME_TRIALS_FAI
 from r2d_ray.failures import training_failure
 from r2d_ray.methods import get_method
 from r2d_ray.plan import StudyPlan
-from r2d_ray.records import StudyInfo, TrialRecord, append_jsonl, read_jsonl, write_atomically
+from r2d_ray.records import TrialRecord, append_jsonl, read_jsonl, write_atomically
 from r2d_ray.search_space import Domain, SearchSpace
 from r2d_ray.searcher import open_journal
 from r2d_ray.settings import StudySettings
@@ -86,19 +86,7 @@ def search_plan(sampler: str, scheduler: str) -> StudyPlan:
             "scheduler": scheduler,
         }
     )
-    info = StudyInfo(
-        name="s",
-        method="r2d",
-        dataset="toy",
-        profile="embedded",
-        config=config.model_dump(),
-        space=SPACE.model_dump(mode="json"),
-        study={"num_samples": TRIALS},
-        data_card={"labels": ["yes", "no"]},
-        data_hash="0123",
-        provenance={"kind": "sample"},
-        versions={},
-    )
+    info = toy_info("s", config, SPACE.model_dump(mode="json"), TRIALS)
     return StudyPlan(settings, get_method("r2d"), toy_splits(), config, SPACE, (), "s", info)
 
 

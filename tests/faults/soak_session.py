@@ -12,14 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from conftest import tiny_config, toy_splits
+from conftest import tiny_config, toy_info, toy_splits
 from ray.util import placement_group, remove_placement_group
 from ray.util.state import list_actors
 
 from r2d_ray import cluster, tune
 from r2d_ray.methods import get_method
 from r2d_ray.plan import StudyPlan
-from r2d_ray.records import StudyInfo
 from r2d_ray.search_space import Domain, SearchSpace
 from r2d_ray.settings import StudySettings
 from r2d_ray.signals import StopSignals
@@ -45,19 +44,7 @@ SPACE = SearchSpace(
 def soak_plan(trials: int) -> StudyPlan:
     config = tiny_config(max_steps=STEPS, eval_steps=EVERY)
     settings = StudySettings(dataset="toy", profile="embedded", num_samples=trials)
-    info = StudyInfo(
-        name="soak",
-        method="r2d",
-        dataset="toy",
-        profile="embedded",
-        config=config.model_dump(),
-        space=SPACE.model_dump(mode="json"),
-        study={"num_samples": trials},
-        data_card={"labels": ["yes", "no"]},
-        data_hash="0123",
-        provenance={"kind": "sample"},
-        versions={},
-    )
+    info = toy_info("soak", config, SPACE.model_dump(mode="json"), trials)
     return StudyPlan(settings, get_method("r2d"), toy_splits(), config, SPACE, (), "soak", info)
 
 
