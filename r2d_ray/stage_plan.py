@@ -84,7 +84,7 @@ def training_arguments(
         gradient_accumulation_steps=config.gradient_accumulation_steps,
         bf16=config.bf16,
         use_cpu=config.gpus_per_worker == 0,
-        optim="adamw_torch_fused",  # one pass over the weights: on a CPU 4 to 6 times as fast
+        optim="adamw_torch_fused",  # one pass over the weights, on CPUs too
         deepspeed=deepspeed_config(config),
         seed=config.seed,
         eval_strategy="steps",

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import torch
 from conftest import tiny_config, toy_splits
 from datasets import Dataset
 
+from r2d_ray import decode
 from r2d_ray import evaluate as module
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
 from r2d_ray.evaluate import Evaluator, LabelOutput, prediction_metrics, predictions
@@ -60,6 +61,25 @@ def test_outputs_stand_in_the_order_of_the_rows(evaluator: Evaluator, prepared: 
         alone = rows.select([i])
         assert_same_labels(evaluator.labels(alone), labels[i : i + 1])
         assert evaluator.rationales(alone, shown[i : i + 1]) == rationales[i : i + 1]
+
+
+def test_rationales_of_many_rows_are_written_together_as_in_small_batches(
+    evaluator: Evaluator, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, shown = prepared.tables["test"], ["yes", "no"] * 5
+    real, passes = module.generate_texts, []
+
+    def counted(*args: Any) -> list[str]:
+        passes.append(len(args[2]))
+        return real(*args)
+
+    monkeypatch.setattr(module, "generate_texts", counted)
+    together = evaluator.rationales(rows, shown)
+    ranks = replace(with_config(evaluator, zero_stage=3), world_size=2)  # they keep step
+    assert ranks._decoded_at_once == 4 < evaluator._decoded_at_once
+    monkeypatch.setattr(decode, "CACHE_BYTES", 0)
+    assert evaluator.rationales(rows, shown) == together
+    assert passes == [10, 4, 4, 2]
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
