@@ -5,6 +5,7 @@ The library walks over all scores for each of seven operations. Values and gradi
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -19,31 +20,41 @@ from r2d_ray.kernels import has_onednn, keep_mask, kept_scale, product
 
 BLOCKWISE = "blockwise"  # the name under which `attn_implementation` finds it
 BLOCK_SCORES = 2**20  # attention scores worked on at once: 4 MB, measured on 2 cores
-LONG = 200 * 200  # scores of a head from which a oneDNN product each is faster than one for all
+LONG = 200 * 200  # scores of a head from which a product for each is faster than one for all
+At = slice | tuple[int, int]
 
 
 def products(left: Tensor, right: Tensor) -> Tensor:
-    """Return left (rows, heads, n, k) times the transposes of right (rows, heads, m, k)."""
-    shape = (*left.shape[:3], right.shape[2])
-    scores = left.shape[2] * max(left.shape[3], right.shape[2])
-    if left.dtype != torch.float32 or not has_onednn(left) or scores < LONG:
+    """Return left (..., n, k) times the transpose of right (..., m, k)."""
+    if left.dim() > 2 or left.dtype != torch.float32 or not has_onednn(left):
         return left @ right.mT
-    out = left.new_empty(shape)
-    for row in range(shape[0]):
-        for head in range(shape[1]):
-            out[row, head] = product(left[row, head], right[row, head])
-    return out
+    return product(left, right)
 
 
-def blocks(scores_per_row: int, rows: int) -> Iterator[slice]:
-    """Yield stretches of rows with about `BLOCK_SCORES` scores each, at least one row."""
-    size = max(1, BLOCK_SCORES // scores_per_row)
+def blocks(query: torch.Size, bias: torch.Size) -> Iterator[tuple[At, At]]:
+    """Yield which part of (rows, heads) to work on, and its part of the bias (1, heads).
+
+    One head of one row where a head has many scores, else rows with about `BLOCK_SCORES` scores.
+
+    Args:
+        query: (rows, heads, length, width).
+        bias: (1, heads, length, keys).
+    """
+    (rows, heads), scores = query[:2], math.prod(bias[2:])
+    if scores >= LONG:
+        for row, head in itertools.product(range(rows), range(heads)):
+            yield (row, head), (0, head)
+        return
+    size = max(1, BLOCK_SCORES // (heads * scores))
     for start in range(0, rows, size):
-        yield slice(start, start + size)
+        yield slice(start, start + size), slice(None)
 
 
 class _Attention(torch.autograd.Function):
-    """softmax(q kᵀ + bias + mask), dropped out, times v; of (rows, heads, length, width) each."""
+    """softmax(q kᵀ + bias + mask), dropped out, times v; of (rows, heads, length, width) each.
+
+    What is kept is scaled where it is small: after the product with v, and in its gradient.
+    """
 
     @staticmethod
     def forward(
@@ -57,19 +68,21 @@ class _Attention(torch.autograd.Function):
     ) -> Tensor:
         bias = bias.contiguous()
         if mask is not None:
-            mask = mask.expand(len(query), *mask.shape[1:])
+            mask = mask.expand(*query.shape[:2], *mask.shape[2:])
         out = torch.empty_like(query)
         kept: list[Tensor] = []
-        for at in blocks(math.prod(bias.shape[1:]), len(query)):
-            scores = products(query[at], key[at]).to(bias.dtype).add_(bias)
+        for at, of_all in blocks(query.shape, bias.shape):
+            scores = products(query[at], key[at]).to(bias.dtype).add_(bias[of_all])
             if mask is not None:
                 scores.add_(mask[at])
             weights = torch.softmax(scores, dim=-1)
             kept.append(weights)
             if rate:
                 kept.append(keep_mask(weights, rate))
-                weights = torch.mul(weights, kept[-1], out=scores).mul_(kept_scale(rate))
+                weights = torch.mul(weights, kept[-1], out=scores)
             out[at] = products(weights.to(value.dtype), value[at].mT)
+        if rate:
+            out.mul_(kept_scale(rate))
         ctx.save_for_backward(query, key, value, *kept)
         ctx.rate, ctx.bias_shape = rate, bias.shape
         return out
@@ -78,24 +91,24 @@ class _Attention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, *kept = ctx.saved_tensors
-        gradient, rate = gradient.contiguous(), ctx.rate
+        gradient = gradient.contiguous() * kept_scale(ctx.rate)
         of_query, of_key, of_value = map(torch.empty_like, (query, key, value))
         of_bias = kept[0].new_zeros(ctx.bias_shape) if ctx.needs_input_grad[4] else None
         left = iter(kept)
-        for at in blocks(math.prod(ctx.bias_shape[1:]), len(query)):
+        for at, of_all in blocks(query.shape, ctx.bias_shape):
             weights = used = next(left)
             of_used = products(gradient[at], value[at]).to(weights.dtype)
-            if rate:
-                keep, scale = next(left), kept_scale(rate)
-                of_used.mul_(keep).mul_(scale)
-                used = torch.mul(weights, keep).mul_(scale)
-            of_value[at] = torch.matmul(used.to(gradient.dtype).mT, gradient[at])
+            if ctx.rate:
+                keep = next(left)
+                of_used.mul_(keep)
+                used = torch.mul(weights, keep)
+            of_value[at] = products(gradient[at].mT, used.to(gradient.dtype).mT).mT
             of_scores = torch._softmax_backward_data(of_used, weights, -1, weights.dtype)
             if of_bias is not None:
-                of_bias += of_scores.sum(dim=0, keepdim=True)
+                of_bias[of_all] += of_scores if of_scores.dim() == 2 else of_scores.sum(dim=0)
             of_scores = of_scores.to(query.dtype)
             of_query[at] = products(of_scores, key[at].mT)
-            of_key[at] = torch.matmul(of_scores.mT, query[at])
+            of_key[at] = products(query[at].mT, of_scores.mT).mT
         return of_query, of_key, of_value, None, of_bias, None
 
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from r2d_ray.cross_entropy import token_losses
 from r2d_ray.cycle import cycle_loss_sum
 from r2d_ray.data.batches import IGNORED, Batch, select_rows
 from r2d_ray.data.options import Options
@@ -70,7 +70,7 @@ def teacher_forced(
             decoder_input_ids=decoder_ids,
             use_cache=False,
         )
-    losses = functional.cross_entropy(out.logits.float(), targets[keep], reduction="none")
+    losses = token_losses(out.logits, targets[keep])
     return Pass(losses, out.logits, out.encoder_last_hidden_state)
 
 

@@ -20,8 +20,16 @@ from transformers import (
 )
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
-from r2d_ray import attention
-from r2d_ray.kernels import BitDropout, OneDnnLinear, RmsNorm, keep_mask, use_kernels
+from r2d_ray import attention, kernels
+from r2d_ray.kernels import (
+    BitDropout,
+    OneDnnLinear,
+    ReluDropout,
+    RmsNorm,
+    keep_mask,
+    kept_scale,
+    use_kernels,
+)
 
 SIZES = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "vocab_size": 120}
 FAMILY = {
@@ -170,6 +178,56 @@ def test_dropout_s_gradient_goes_where_values_went() -> None:
     assert_close(values.grad * values.detach(), out.detach())
 
 
+def test_attention_drops_weights_and_sends_gradients_through_the_kept_ones(
+    block_scores: int,
+) -> None:
+    torch.manual_seed(7)
+    length, rate = 12, 0.3
+    query, key, value = (torch.randn(3, 2, length, length).requires_grad_() for _ in range(3))
+    bias = torch.randn(1, 2, length, length, requires_grad=True)
+    upstream = torch.randn(3, length, 2, length)
+    module = torch.nn.Module().train()
+
+    def attend(values: Tensor) -> Tensor:
+        torch.manual_seed(8)
+        return attention.blockwise_attention(
+            module, query, key, values, None, position_bias=bias, dropout=rate
+        )[0]
+
+    shown = attend(torch.eye(length).expand(3, 2, -1, -1)).transpose(1, 2)  # the weights themselves
+    keep = (shown != 0).float() * kept_scale(rate)
+    assert 0.1 < (shown == 0).float().mean() < 0.5
+    wanted = (torch.softmax(query @ key.mT + bias, dim=-1) * keep @ value).transpose(1, 2)
+    got = attend(value)
+    assert_close(got, wanted)
+    inputs = (query, key, value, bias)
+    gradients = torch.autograd.grad(wanted, inputs, upstream)
+    assert_close(torch.autograd.grad(got, inputs, upstream), gradients)
+
+
+@pytest.mark.parametrize("at_once", [2**18, 5])
+def test_relu_and_its_dropout_are_one_layer(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "IN_CACHE", at_once)
+    torch.manual_seed(9)
+    values, upstream = torch.randn(40, 30, requires_grad=True), torch.randn(40, 30)
+    layer = ReluDropout(0.25)
+    assert torch.equal(layer.eval()(values), torch.relu(values))
+    out = layer.train()(values)
+    kept = (out != 0).float()
+    share = kept.sum() / (values > 0).sum()
+    assert share.item() == pytest.approx(0.75, abs=0.1)
+    assert_close(out, values.relu() * kept * kept_scale(0.25))
+    (gradient,) = torch.autograd.grad(out, values, upstream)
+    assert_close(gradient, upstream * kept * kept_scale(0.25))
+
+
+def test_relu_layers_are_found_and_gated_ones_left_alone() -> None:
+    _, relu = twins("t5")
+    _, gated = twins("umt5")
+    found = [sum(isinstance(m, ReluDropout) for m in model.modules()) for model in (relu, gated)]
+    assert found == [4, 0]  # one a layer of encoder and decoder
+
+
 def test_masks_depend_on_the_seed_alone_and_not_on_threads() -> None:
     masks = []
     before = torch.get_num_threads()
@@ -188,8 +246,12 @@ def test_without_training_nothing_is_dropped() -> None:
     assert len(losses) == 1
 
 
+@pytest.mark.parametrize("many", [256, 1], ids=["few rows", "many rows"])
 @pytest.mark.parametrize("sizes", [(8, 20), (20, 8)], ids=["narrow", "wide"])
-def test_a_linear_layer_and_its_gradients_are_the_library_s(sizes: tuple[int, int]) -> None:
+def test_a_linear_layer_and_its_gradients_are_the_library_s(
+    sizes: tuple[int, int], many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "MANY_ROWS", many)
     torch.manual_seed(6)
     plain = torch.nn.Linear(*sizes, bias=False)
     ours = use_kernels(torch.nn.Sequential(copy.deepcopy(plain)))[0]
@@ -197,7 +259,9 @@ def test_a_linear_layer_and_its_gradients_are_the_library_s(sizes: tuple[int, in
     values, upstream = torch.randn(3, 5, sizes[0], requires_grad=True), torch.randn(3, 5, sizes[1])
     wanted = torch.autograd.grad(plain(values), (values, plain.weight), upstream)
     assert_close(ours(values), plain(values))
-    assert_close(torch.autograd.grad(ours(values), (values, ours.weight), upstream), wanted)
+    found = torch.autograd.grad(ours(values), (values, ours.weight), upstream)
+    assert_close(found, wanted)
+    assert found[1].is_contiguous()  # as the weight: adding up gradients walks along both
 
 
 def test_a_tied_output_layer_stays_tied() -> None:

@@ -14,7 +14,7 @@ LAYERS = [
     "config",
     "settings schedules prompts metrics flops bertscore running provenance samplers plain_yaml",
     "kernels",
-    "methods rationale_metrics attention",
+    "methods rationale_metrics attention cross_entropy",
     "search_space records lease",
     "changes",
     "models study_lock grid kept checkpoint",
