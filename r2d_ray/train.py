@@ -171,9 +171,9 @@ def run_training(job: TrainingJob, callbacks: Sequence[Any] = ()) -> dict[str, A
     """
     import ray.train
     from ray.exceptions import RayError
-    from ray.train.torch import TorchConfig, TorchTrainer
 
     from r2d_ray.failures import FailAtOnce, training_failure
+    from r2d_ray.worker_group import ProcessGroupConfig, StageWorkers
 
     config = job.config
     on_gpu = config.gpus_per_worker > 0
@@ -181,10 +181,10 @@ def run_training(job: TrainingJob, callbacks: Sequence[Any] = ()) -> dict[str, A
     if on_gpu:
         resources["GPU"] = config.gpus_per_worker
     job.run_dir.mkdir(parents=True, exist_ok=True)
-    trainer = TorchTrainer(
+    trainer = StageWorkers(
         train_worker,
         train_loop_config=job.payload(),
-        torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+        backend_config=ProcessGroupConfig("nccl" if on_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.num_workers, use_gpu=on_gpu, resources_per_worker=resources
         ),

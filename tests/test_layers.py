@@ -25,7 +25,7 @@ LAYERS = [
     "alignment trivial",
     "evaluate plausibility",
     "callbacks reading since_log",
-    "trainer failures",
+    "trainer failures worker_group",
     "stage",
     "train",
     "stage1 cluster events",
@@ -38,7 +38,17 @@ LAYERS = [
     "cli",
 ]
 """From left to right: a module may import those of earlier lines, and none of its own line."""
-RAY = {"train", "failures", "cluster", "events", "searcher", "asha", "trial", "tune"} | {
+RAY = {
+    "train",
+    "failures",
+    "worker_group",
+    "cluster",
+    "events",
+    "searcher",
+    "asha",
+    "trial",
+    "tune",
+} | {
     *("finalists", "arm_scores", "compare"),
 }
 PRINTING = {"cli", "console"}
@@ -145,7 +155,9 @@ def test_the_package_is_light_to_import() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["tune", "compare", "trial", "console", "plan", "compare_plan"])
+@pytest.mark.parametrize(
+    "module", [*("tune", "compare", "trial", "console", "plan", "compare_plan", "worker_group")]
+)
 def test_a_command_that_only_plans_or_drives_loads_no_model_library(module: str) -> None:
     heavy = "{'torch', 'transformers', 'datasets'}"
     code = f"import sys, r2d_ray.{module}; print(sorted({heavy} & set(sys.modules)))"

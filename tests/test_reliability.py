@@ -22,7 +22,7 @@ from unittest.mock import Mock
 
 import pytest
 import ray
-import ray.train.torch
+import ray.train
 import torch
 from conftest import tiny_config, toy_info, toy_splits
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
@@ -35,6 +35,7 @@ from safetensors.torch import load_file
 from r2d_ray import trainer as trainer_module
 from r2d_ray import trial as trial_module
 from r2d_ray import tune as tune_module
+from r2d_ray import worker_group
 from r2d_ray.checkpoint import CheckpointError, newest_whole
 from r2d_ray.cli import exit_code
 from r2d_ray.cluster import check_shared_storage
@@ -439,7 +440,7 @@ def test_whatever_file_of_the_newest_checkpoint_is_damaged_the_one_before_it_ser
 
 
 class FailingTrainer:
-    """Stands for TorchTrainer: a worker fails at every attempt, and callbacks hear of it."""
+    """Stands for StageWorkers: a worker fails at every attempt, and callbacks hear of it."""
 
     attempts = 0
     error: Exception
@@ -475,7 +476,7 @@ def test_only_what_another_attempt_may_not_meet_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, attempts: int, reason: str
 ) -> None:
     FailingTrainer.attempts, FailingTrainer.error = 0, error
-    monkeypatch.setattr(ray.train.torch, "TorchTrainer", FailingTrainer)
+    monkeypatch.setattr(worker_group, "StageWorkers", FailingTrainer)
     with pytest.raises(RuntimeError) as caught:
         run_training(TrainingJob(CONFIG, "stage2", tmp_path / "p", tmp_path / "run"))
     assert FailingTrainer.attempts == attempts <= 1 + MAX_FAILURES == 3
@@ -489,7 +490,7 @@ def test_a_run_gives_back_the_handler_of_sigint(
         signal.signal(signal.SIGINT, lambda number, frame: None)
         raise WorkerGroupError("a worker failed", {0: RuntimeError("no peer")})
 
-    monkeypatch.setattr(ray.train.torch, "TorchTrainer", Mock(return_value=Mock(fit=fit)))
+    monkeypatch.setattr(worker_group, "StageWorkers", Mock(return_value=Mock(fit=fit)))
     former = signal.getsignal(signal.SIGINT)
     with pytest.raises(RuntimeError, match="no peer"):
         run_training(TrainingJob(CONFIG, "stage2", tmp_path / "p", tmp_path / "run"))
@@ -503,7 +504,7 @@ def test_a_run_that_ray_cannot_begin_names_the_cause(
         "init", "ray::init()\n  a frame\nOSError: a file", OSError()
     )
     fail = Mock(side_effect=ray.exceptions.ActorDiedError(cause))
-    monkeypatch.setattr(ray.train.torch, "TorchTrainer", Mock(return_value=Mock(fit=fail)))
+    monkeypatch.setattr(worker_group, "StageWorkers", Mock(return_value=Mock(fit=fail)))
     with pytest.raises(RuntimeError, match=r"^ActorDiedError: OSError: a file$"):
         run_training(TrainingJob(CONFIG, "stage2", tmp_path / "p", tmp_path / "run"))
 
