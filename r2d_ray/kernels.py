@@ -144,12 +144,8 @@ class _ReluDropout(torch.autograd.Function):
         return torch.ops.aten.threshold_backward(gradient, out, 0).mul_(ctx.scale), None
 
 
-class ReluDropout(nn.Module):
+class ReluDropout(BitDropout):
     """ReLU and the dropout after it: the mask need not be kept, the output shows it."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the positive values, a share of `rate` set to 0 while training."""
