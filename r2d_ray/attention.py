@@ -45,7 +45,7 @@ def blocks(query: torch.Size, bias: torch.Size) -> Iterator[tuple[At, At]]:
         for row, head in itertools.product(range(rows), range(heads)):
             yield (row, head), (0, head)
         return
-    size = max(1, BLOCK_SCORES // (heads * scores))
+    size = max(1, BLOCK_SCORES // max(1, heads * scores))
     for start in range(0, rows, size):
         yield slice(start, start + size), slice(None)
 
@@ -84,7 +84,7 @@ class _Attention(torch.autograd.Function):
         if rate:
             out.mul_(kept_scale(rate))
         ctx.save_for_backward(query, key, value, *kept)
-        ctx.rate, ctx.bias_shape = rate, bias.shape
+        ctx.rate, ctx.bias_shape, ctx.dtype = rate, bias.shape, bias.dtype
         return out
 
     @staticmethod
@@ -93,7 +93,9 @@ class _Attention(torch.autograd.Function):
         query, key, value, *kept = ctx.saved_tensors
         gradient = gradient.contiguous() * kept_scale(ctx.rate)
         of_query, of_key, of_value = map(torch.empty_like, (query, key, value))
-        of_bias = kept[0].new_zeros(ctx.bias_shape) if ctx.needs_input_grad[4] else None
+        of_bias = None
+        if ctx.needs_input_grad[4]:
+            of_bias = gradient.new_zeros(ctx.bias_shape, dtype=ctx.dtype)
         left = iter(kept)
         for at, of_all in blocks(query.shape, ctx.bias_shape):
             weights = used = next(left)

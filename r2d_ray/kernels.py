@@ -43,7 +43,12 @@ def has_onednn(values: Tensor) -> bool:
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
-    """Return left (..., n) times the transpose of right (m, n), in fp32, by oneDNN."""
+    """Return left (..., n) times the transpose of right (m, n), in fp32, by oneDNN.
+
+    A sum over nothing is 0, but oneDNN refuses it: products of empty tensors are torch's.
+    """
+    if left.numel() == 0 or right.numel() == 0:
+        return left @ right.mT
     # What torch.compile calls for a linear layer; torch has no public name for it.
     return cast(Tensor, torch.ops.mkldnn._linear_pointwise(left, right, None, "none", [], ""))
 

@@ -122,17 +122,17 @@ def check_data(splits: Splits, config: TrainConfig) -> None:
     for source in (config.rationale_source, config.stage1_rationale_source):
         if source is not None:
             check_source(splits, source)
-    if not config.trains_rationales and not config.stage1_max_steps:
-        return
-    wanted = config.rationale_source if config.trains_rationales else config.stage1_source
-    source = pick_source(splits, wanted)
-    if source is None:
-        raise UserError(f"{splits.name} has no rationale to train on (allowed: --method sft)")
-    if not any(row.rationales.get(source) for row in splits.validation):
-        raise UserError(
-            f"{splits.name}: no validation row has a rationale of source {source!r}, by which "
-            "training is evaluated (allowed: another --rationale-source, --method sft)"
-        )
+    trained = [config.rationale_source] if config.trains_rationales else []
+    trained += [config.stage1_source] if config.stage1_max_steps else []
+    for wanted in trained:
+        source = pick_source(splits, wanted)
+        if source is None:
+            raise UserError(f"{splits.name} has no rationale to train on (allowed: --method sft)")
+        if not any(row.rationales.get(source) for row in splits.validation):
+            raise UserError(
+                f"{splits.name}: no validation row has a rationale of source {source!r}, by which "
+                "training is evaluated (allowed: another --rationale-source, --method sft)"
+            )
 
 
 def check_open_labels(splits: Splits, config: TrainConfig) -> None:

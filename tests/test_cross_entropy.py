@@ -39,8 +39,9 @@ def test_two_classes_by_hand() -> None:
     assert_close(logits.grad, torch.tensor([[0.5, -0.5], [right - 1, 1 - right]]))
 
 
-def test_no_target_has_no_loss() -> None:
-    logits = torch.zeros(0, 7, requires_grad=True)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_no_target_has_no_loss(dtype: torch.dtype) -> None:
+    logits = torch.zeros(0, 7, dtype=dtype, requires_grad=True)
     losses = token_losses(logits, torch.zeros(0, dtype=torch.long))
     torch.autograd.backward(losses.sum())
     assert losses.shape == (0,)

@@ -1,15 +1,22 @@
-"""One optimiser step is one step, whatever ZeRO stage, number of workers or accumulation."""
+"""One optimiser step is one step, whatever ZeRO stage, number of workers or accumulation.
+
+One training row in seven has a rationale: parts of a step have none, and their ranks still join in.
+"""
 
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import tiny_config
+from conftest import tiny_config, toy_splits
+from one_step import GLOBAL_BATCH, STEPS
 
-from r2d_ray.data.prepare import open_prepared
+from r2d_ray.config import TrainConfig
+from r2d_ray.data.batches import IGNORED, StepBatches
+from r2d_ray.data.prepare import Prepared, open_prepared, prepare
 from r2d_ray.models import load_model, load_weights
 
 REFERENCE = "0:1:1"
@@ -18,12 +25,21 @@ RELATIVE = 1e-5
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, prepared_dir: Path) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    splits = toy_splits()
+    train = tuple(
+        replace(row, rationales={}) if i % 7 else row for i, row in enumerate(splits.train)
+    )
+    folder = tmp_path_factory.mktemp("prepared")
+    return open_prepared(prepare(replace(splits, train=train), tiny_config(), folder))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, prepared: Prepared) -> Path:
     out = tmp_path_factory.mktemp("equality")
-    prepared = open_prepared(prepared_dir)
     load_model(tiny_config(), prepared.tokenizer).save_pretrained(out / "weights")
     script = Path(__file__).with_name("one_step.py")
-    command = [sys.executable, script, prepared_dir, out / "weights", out, REFERENCE, *CASES]
+    command = [sys.executable, script, prepared.folder, out / "weights", out, REFERENCE, *CASES]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return out
@@ -52,3 +68,26 @@ def test_the_reference_sampled_and_changed_prompts(runs: Path) -> None:
     series, _ = result(runs, REFERENCE)
     assert sum(series["sampled_share"]) > 0
     assert sum(series["changed_share"]) > 0
+
+
+def test_parts_of_these_steps_are_without_a_rationale(prepared: Prepared) -> None:
+    config = tiny_config(num_workers=2, per_device_train_batch_size=GLOBAL_BATCH // 2)
+    parts = [
+        [rationale_tokens(prepared, config, rank, step) for rank in range(2)]
+        for step in range(STEPS)
+    ]
+    assert any(min(ranks) == 0 < max(ranks) for ranks in parts), parts
+
+
+def rationale_tokens(prepared: Prepared, config: TrainConfig, rank: int, step: int) -> int:
+    batches = StepBatches(
+        prepared.tables["train"],
+        config,
+        label_lengths=[len(target) for target in prepared.label_tokens.targets],
+        rationale_column="rationale_ids",
+        only_with_rationale=False,
+        max_steps=STEPS,
+        rank=rank,
+        seed=config.seed,
+    )
+    return int((batches[step]["rationale_ids"] != IGNORED).sum())
