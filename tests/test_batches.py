@@ -1,5 +1,6 @@
 """The rows of a step, their slices, length groups, token counts, joined prompts."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -19,6 +20,7 @@ from r2d_ray.data.batches import (
     Ragged,
     StepBatches,
     StepRows,
+    by_length,
     join_prompts,
     pad,
     select_rows,
@@ -102,11 +104,12 @@ def test_ranks_and_micro_batches_share_out_the_rows_of_the_step(
 
 def test_the_rows_of_a_step_depend_on_seed_and_step_alone() -> None:
     lengths = np.array([5 + i % 7 for i in range(100)])
-    rows = StepRows(lengths, 8, 50, seed=1)
+    rationales = np.arange(100) % 3
+    rows = StepRows(lengths, rationales, 8, 50, seed=1)
     forward = [rows[step].tolist() for step in range(40)]
-    backward = StepRows(lengths, 8, 50, seed=1)
+    backward = StepRows(lengths, rationales, 8, 50, seed=1)
     assert [backward[step].tolist() for step in reversed(range(40))] == forward[::-1]
-    assert StepRows(lengths, 8, 50, seed=2)[0].tolist() != forward[0]
+    assert StepRows(lengths, rationales, 8, 50, seed=2)[0].tolist() != forward[0]
 
 
 @given(
@@ -119,7 +122,7 @@ def test_the_rows_of_a_step_depend_on_seed_and_step_alone() -> None:
 def test_every_row_comes_once_per_epoch_up_to_a_batch_of_leftovers(
     count: int, batch: int, group: int, epoch: int
 ) -> None:
-    rows = StepRows(np.arange(count) % 5, batch, group, seed=0)
+    rows = StepRows(np.arange(count) % 5, np.arange(count) % 3, batch, group, seed=0)
     steps = range(epoch * rows.steps_per_epoch, (epoch + 1) * rows.steps_per_epoch)
     times = Counter(int(row) for step in steps for row in rows[step])
     if count >= batch:
@@ -131,27 +134,87 @@ def test_every_row_comes_once_per_epoch_up_to_a_batch_of_leftovers(
 
 
 def test_epochs_differ_and_leftovers_change() -> None:
-    rows = StepRows(np.ones(10), 4, 50, seed=0)
+    rows = StepRows(np.ones(10), np.ones(10), 4, 50, seed=0)
     epochs = [{int(r) for step in (2 * e, 2 * e + 1) for r in rows[step]} for e in range(8)]
     assert len({frozenset(epoch) for epoch in epochs}) > 1
     assert set.union(*epochs) == set(range(10))
 
 
-def padding_share(lengths: np.ndarray, group_size: int) -> float:
-    rows = StepRows(lengths, 16, group_size, seed=0)
-    batches = [lengths[rows[step]] for step in range(rows.steps_per_epoch)]
-    return 1 - sum(b.sum() for b in batches) / sum(len(b) * b.max() for b in batches)
+def epoch_of(
+    lengths: np.ndarray, rationales: np.ndarray, group_size: int = 50, seed: int = 0
+) -> np.ndarray:
+    """Return the rows of one epoch, a line a batch of 16."""
+    rows = StepRows(lengths, rationales, 16, group_size, seed)
+    return np.stack([rows[step] for step in range(rows.steps_per_epoch)])
+
+
+def padding_share(lengths: np.ndarray, batches: np.ndarray) -> float:
+    """Return the share of positions that hold no id when batches are as wide as their longest."""
+    found = lengths[batches]
+    return 1 - float(found.sum() / (found.max(axis=1) * found.shape[1]).sum())
+
+
+LONG_TAILED = np.random.default_rng(0).lognormal(5, 0.5, 2000).astype(int) + 10
+CUT = np.minimum(LONG_TAILED, 192)  # a third of the rows are cut at the limit: one tie
+NOTES = 30 + np.arange(2000) % 40  # short notes: fifty rows of every length
+EQUAL = np.full(2000, 20)
 
 
 def test_length_groups_cut_padding() -> None:
-    lengths = np.random.default_rng(0).lognormal(5, 0.5, 2000).astype(int) + 10
-    grouped, shuffled = padding_share(lengths, 50), padding_share(lengths, 1)
-    assert grouped <= 0.05
-    assert shuffled > 0.3
+    rationales = np.full(2000, 9)
+    grouped = epoch_of(LONG_TAILED, rationales)
+    shuffled = epoch_of(LONG_TAILED, rationales, group_size=1)
+    assert padding_share(LONG_TAILED, grouped) <= 0.05
+    assert padding_share(LONG_TAILED, shuffled) > 0.3
+
+
+def chance_of_none(count: int, explained: int, size: int) -> float:
+    """Return the chance that so many of the rows, drawn without putting back, have no rationale."""
+    return math.comb(count - explained, size) / math.comb(count, size)
+
+
+@pytest.mark.parametrize("lengths", [LONG_TAILED, CUT, NOTES, EQUAL])
+@pytest.mark.parametrize("share", [0.05, 0.15, 0.3, 0.5])
+def test_rows_with_and_without_rationales_are_mixed_as_by_chance(
+    lengths: np.ndarray, share: float
+) -> None:
+    rng = np.random.default_rng(1)
+    explained = round(share * len(lengths))
+    targets = np.where(np.arange(len(lengths)) < explained, rng.integers(5, 60, len(lengths)), 0)
+    none: list[float] = []
+    spread: list[float] = []
+    for seed in range(10):
+        rationales = rng.permutation(targets)
+        batches = epoch_of(lengths, rationales, seed=seed)
+        assert padding_share(lengths, batches) < 0.05
+        found = (rationales[batches] > 0).sum(axis=1)
+        none.append(float((found == 0).mean()))
+        spread.append(float(found.var()))
+    # The number in a batch is hypergeometric; 1,250 batches give its share of none to +- 0.04
+    # (three standard errors at one half), their variance to +- 13 %.
+    assert np.mean(none) == pytest.approx(chance_of_none(len(lengths), explained, 16), abs=0.04)
+    want = 16 * share * (1 - share) * (len(lengths) - 16) / (len(lengths) - 1)
+    assert np.mean(spread) == pytest.approx(want, rel=0.13)
+
+
+def test_rows_of_equal_inputs_share_the_decoders_padding() -> None:
+    rationales = np.random.default_rng(2).permutation(np.repeat([0, 4, 8, 16], 100))
+    for batch in epoch_of(np.full(400, 20), rationales):
+        lengths = rationales[batch][rationales[batch] > 0]
+        assert lengths.tolist() == sorted(lengths)
+        assert len(set(lengths)) <= 2  # of three: a batch lies across one border at most
+
+
+def test_equal_inputs_keep_the_places_of_rows_with_a_rationale() -> None:
+    # Shuffled rows with inputs 5 3 5 3 5 and rationales 9 2 0 1 4. Of input 3 the places of rows
+    # 1 and 3 (rationales 2 and 1) change; of input 5 row 4 (4) comes before row 0 (9), while row 2
+    # stays between them.
+    places = by_length(np.array([5, 3, 5, 3, 5]), np.array([9, 2, 0, 1, 4]))
+    assert places.tolist() == [3, 1, 4, 2, 0]
 
 
 def test_batches_of_a_length_group_come_in_random_order() -> None:
-    rows = StepRows(np.arange(400), 4, 100, seed=0)
+    rows = StepRows(np.arange(400), np.ones(400), 4, 100, seed=0)
     means = [rows[step].mean() for step in range(100)]
     assert abs(np.corrcoef(means, np.arange(100))[0, 1]) < 0.3
 

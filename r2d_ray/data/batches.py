@@ -46,15 +46,20 @@ class StepRows:
     """The rows of every optimiser step: shuffled by epoch, grouped by length, whole batches only.
 
     An epoch is a permutation keyed by (seed, epoch). Stretches of `group_size` batches are sorted
-    by length and cut into batches, whose order is shuffled again. Rows left over at the end of an
-    epoch wait for the next permutation; a table smaller than a batch is repeated.
+    by length and cut into batches, shortest row first, whose order is shuffled again. Rows left
+    over at the end of an epoch wait for the next; a table smaller than a batch is repeated.
     """
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, group_size: int, seed: int) -> None:
-        self.lengths = lengths
-        self.batch_size = batch_size
-        self.group_size = group_size
-        self.seed = seed
+    def __init__(
+        self,
+        lengths: np.ndarray,
+        rationales: np.ndarray,
+        batch_size: int,
+        group_size: int,
+        seed: int,
+    ) -> None:
+        self.lengths, self.rationales = lengths, rationales
+        self.batch_size, self.group_size, self.seed = batch_size, group_size, seed
         self.steps_per_epoch = max(1, len(lengths) // batch_size)
         self._epoch: tuple[int, np.ndarray] | None = None
 
@@ -71,8 +76,23 @@ class StepRows:
         stretch = self.group_size * self.batch_size
         for start in range(0, len(order), stretch):
             part = order[start : start + stretch]
-            order[start : start + stretch] = part[np.argsort(self.lengths[part], kind="stable")]
+            places = by_length(self.lengths[part], self.rationales[part])
+            order[start : start + stretch] = part[places]
         return rng.permutation(order.reshape(self.steps_per_epoch, self.batch_size))
+
+
+def by_length(lengths: np.ndarray, rationales: np.ndarray) -> np.ndarray:
+    """Return the places of shuffled rows, shortest input first.
+
+    Rows of equal inputs stay shuffled by whether they have a rationale, so that batches hold as
+    many as chance gives them: in a step's token mean a rationale weighs more the fewer others came
+    along. Among themselves rows with a rationale are sorted by it and share the decoder's padding.
+    """
+    order = np.argsort(lengths, kind="stable")
+    explained = rationales[order] > 0
+    rows = order[explained]
+    order[explained] = rows[np.lexsort((rationales[rows], lengths[rows]))]
+    return order
 
 
 def slice_of_step(rows: np.ndarray, micro: int, rank: int, config: TrainConfig) -> np.ndarray:
@@ -135,9 +155,9 @@ class StepBatches(TorchDataset[Batch]):
         if only_with_rationale:
             rows = rows[self.rationales.lengths > 0]
         self.rows = rows
-        # The rationale breaks ties: rows of equal bodies then share the decoder's padding too.
-        size = self.bodies.lengths + self.rationales.lengths / 1e6
-        self.order = StepRows(size[rows], config.global_batch_size, config.length_group_size, seed)
+        lengths, rationales = self.bodies.lengths[rows], self.rationales.lengths[rows]
+        size, group = config.global_batch_size, config.length_group_size
+        self.order = StepRows(lengths, rationales, size, group, seed)
 
     def __len__(self) -> int:
         return self.max_steps * self.config.gradient_accumulation_steps
@@ -145,7 +165,6 @@ class StepBatches(TorchDataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         step, micro = divmod(index, self.config.gradient_accumulation_steps)
         of_step = self.rows[self.order[step]]
-        of_step = of_step[np.argsort(self.order.lengths[self.order[step]], kind="stable")]
         mine = slice_of_step(of_step, micro, self.rank, self.config)
         bodies = [self.bodies[row] for row in mine]
         with_target = np.flatnonzero(self.rationales.lengths[mine])

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections import Counter
+from math import comb
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,30 @@ def test_medmcqa_by_its_file_and_columns_trains_over_its_rows_options(tmp_path):
     card = data_card(splits)
     assert card["most_options"] == {"train": 4, "validation": 4, "test": 4}
     assert set(card["rows_with_duplicate_options"]) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("longest", [192, 512])
+def test_bioasq_batches_are_nearly_full_and_mixed_as_by_chance(tmp_path, longest):
+    pytest.importorskip("torch")
+    import numpy as np
+
+    from r2d_ray.config import PROFILES, build_config
+    from r2d_ray.data.batches import Ragged, StepRows
+    from r2d_ray.data.prepare import open_prepared, prepare
+
+    splits = load("bioasq")
+    config = build_config({**PROFILES["embedded"], "max_input_length": longest})
+    table = open_prepared(prepare(splits, config, tmp_path / "data")).tables["train"]
+    bodies, rationales = (Ragged(table, f"{name}_ids").lengths for name in ("body", "rationale"))
+    size = config.global_batch_size
+    none, ids, positions = [], 0, 0
+    for seed in range(20):  # each keeps the rationales of other 60 of the 401 rows
+        kept = np.random.default_rng(seed).permutation(401) < 60
+        rows = StepRows(bodies, rationales * kept, size, config.length_group_size, seed)
+        for step in range(rows.steps_per_epoch):
+            none.append(not kept[rows[step]].any())
+            ids += bodies[rows[step]].sum()
+            positions += size * bodies[rows[step]].max()
+    assert 1 - ids / positions < 0.05
+    # 500 batches: three standard errors are 0.04.
+    assert sum(none) / len(none) == pytest.approx(comb(341, size) / comb(401, size), abs=0.04)
