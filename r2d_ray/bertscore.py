@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from r2d_ray.errors import UserError
+from r2d_ray.subnormals import flush_subnormals
 
 ENCODER_VARIABLE = "R2D_BERTSCORE_MODEL"
 ENCODER_TYPES = ("bert", "deberta", "deberta-v2", "electra", "mpnet", "roberta", "xlm-roberta")
@@ -140,6 +141,7 @@ def _load(encoder: BertEncoder) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
+    flush_subnormals()
     path = encoder.path_or_hub_id
     model: Any = AutoModel.from_pretrained(path, use_safetensors=True, dtype=torch.float32)
     model.encoder.layer = model.encoder.layer[: encoder.num_layers]

@@ -30,6 +30,7 @@ from r2d_ray.config import SCRATCH_MODELS, TrainConfig
 from r2d_ray.errors import UserError
 from r2d_ray.kernels import use_kernels
 from r2d_ray.prompts import PREDICT_PREFIX
+from r2d_ray.subnormals import flush_subnormals
 
 PAD, EOS, UNK = "<pad>", "</s>", "<unk>"
 SPECIAL_TOKENS = [PAD, EOS, UNK]
@@ -201,6 +202,7 @@ def load_model(
     Raises:
         UserError: if the weights cannot be read as safetensors.
     """
+    flush_subnormals()
     torch.manual_seed(config.seed)
     if weights is None and config.model in SCRATCH_MODELS:
         architecture = scratch_config(config.model, tokenizer)
@@ -227,6 +229,7 @@ def load_weights(name: str, revision: str | None = None, **overrides: Any) -> Pr
     """
     from transformers import AutoModelForSeq2SeqLM
 
+    flush_subnormals()
     try:
         model = AutoModelForSeq2SeqLM.from_pretrained(
             name,

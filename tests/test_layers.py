@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "r2d_ray"
 LAYERS = [
-    "errors",
+    "errors subnormals",
     "config",
     "settings schedules prompts metrics flops bertscore running provenance samplers plain_yaml",
     "kernels",
