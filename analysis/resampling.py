@@ -131,12 +131,14 @@ def resample(runs: Sequence[Statistics], draws: int = DRAWS, seed: int = 0) -> R
         raise ValueError(f"{runs[0].metric}: one group ({names[0]!r}), nothing to resample")
     sums = np.zeros((len(names), runs_count * width))
     np.add.at(sums, codes, values.transpose(1, 0, 2).reshape(rows, -1))
+    # A column's sums may be rounded by its place in a matrix product: equal ones are summed once.
+    sums, place = np.unique(sums, axis=1, return_inverse=True)
     kinds, times = np.unique(sums, axis=0, return_counts=True)
     score = runs[0].score
     total = sums.sum(axis=0)
 
     def scores(table: Floats) -> Floats:
-        return score(table.reshape(len(table), runs_count, width))
+        return score(table[:, place.ravel()].reshape(len(table), runs_count, width))
 
     return Resampled(
         estimates=scores(total[None])[0],
