@@ -8,7 +8,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 CLUSTERS ?= cluster.yaml cluster/gcp.yaml cluster/own-hosts.yaml
 
-.PHONY: install browser tune report stored-studies test check lint types cluster-check unit notebooks ray-tests test-faults soak bench fmt clean
+.PHONY: install browser tune report stored-studies test check lint types cluster-check unit notebooks ray-tests commands test-faults soak bench fmt clean
 
 install: $(STAMP)
 
@@ -73,10 +73,15 @@ notebooks: install
 ray-tests: install
 	$(BIN)/pytest -m ray --durations=0 tests/ray
 
-# Hostile input, killed processes, lost nodes: 13 minutes on two quiet cores.
+# What the documents show, run as shown but small, under real Ray.
+commands: install
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m commands -s --durations=0 tests/commands
+
+# Hostile input, killed processes, lost nodes: 13 minutes on two quiet cores; then `commands`.
 test-faults: install
 	R2D_FUZZ=2000 OMP_NUM_THREADS=1 $(BIN)/pytest -m fuzz -n auto tests/fuzz
 	$(BIN)/pytest -m faults --durations=0 tests/faults
+	$(MAKE) commands
 
 # 200 trials under a random killer: 9 minutes on two quiet cores.
 soak: install

@@ -1,0 +1,169 @@
+"""Every command of a fenced block of a document works: quickly by its plan, whole by marker."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import budget
+import pytest
+from fenced import Block, blocks
+from quick_checks import in_process, make_knows, plan, ray_reads
+from shell_lines import Command, parsed, typed
+from shrink import ROOT, by_module, for_this_machine, rule_of, small
+from workplace import Workplace
+
+DOCUMENTS = sorted(
+    path
+    for pattern in (
+        "*.md",
+        "docs/**/*.md",
+        "benchmarks/*.md",
+        "analysis/**/*.md",
+        "examples/**/*.md",
+    )
+    for path in ROOT.glob(pattern)
+)
+Case = tuple[Path, int, str]
+"""A document, the number of a line and what a reader types there."""
+
+
+def blocks_of(path: Path) -> list[Block]:
+    return list(blocks(path.read_text(encoding="utf-8")))
+
+
+def lines_of(path: Path) -> Iterator[Case]:
+    for block in blocks_of(path):
+        if block.holds_commands:
+            for number, line in typed(block):
+                if line.strip():
+                    yield path, number, line
+
+
+def called(path: Path, line: int) -> str:
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+CASES = [case for path in DOCUMENTS for case in lines_of(path)]
+WITH_COMMANDS = list(dict.fromkeys(path for path, _, _ in CASES))
+
+
+def check(command: Command, work: Workplace) -> None:
+    """Check one command in this process.
+
+    Raises:
+        ValueError: with one line, for a command that the table does not know or that fails.
+    """
+    words = by_module(command.words)
+    rule = rule_of(words)
+    words = (
+        work.words(for_this_machine(words, rule), with_studies=False)
+        if (rule.quick in ("plan", "parse"))
+        else list(words)
+    )
+    code = 0
+    if rule.quick == "plan":
+        code = plan(words, work.variables(command))
+    elif rule.quick == "parse":
+        code = in_process(words, work.variables(command), act=False)
+    elif rule.quick == "make":
+        make_knows(words)
+    elif rule.quick == "ray":
+        for line in ray_reads(words):
+            for inner in parsed(line, command.line):
+                check(inner, work)
+    if code:
+        raise ValueError(f"`{command}` ends with exit code {code}")
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=[f"{called(path, number)} {line[:30]}" for path, number, line in CASES]
+)
+def test_a_command_is_understood(
+    case: Case,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    path, number, line = case
+    work = Workplace(tmp_path / "work")
+    work.write_shown(blocks_of(path))
+    monkeypatch.chdir(work.folder)
+    try:
+        for command in parsed(line, number):
+            check(command, work)
+    except ValueError as error:
+        said = capfd.readouterr().err[-1000:]
+        pytest.fail(f"{called(path, number)}: {error}\n{said}", pytrace=False)
+
+
+def test_what_is_not_run_whole_has_a_reason_and_no_rule_stands_twice() -> None:
+    assert len({rule.words for rule in budget.RULES}) == len(budget.RULES)
+    for rule in budget.RULES:
+        assert rule.why or rule.quick in ("plan", "parse"), rule.words
+
+
+def run_whole(command: Command, work: Workplace) -> bool:
+    """Run a command in a process, at the small size; return whether the table lets it run."""
+    shown = by_module(command.words)
+    rule = rule_of(shown)
+    if rule.why:
+        return False
+    words = work.words(small(for_this_machine(shown, rule), rule), with_studies=True)
+    done = subprocess.run(
+        [sys.executable, *words[1:]],
+        cwd=work.folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "RAY_ADDRESS": "",
+            **work.variables(command),
+        },
+        capture_output=True,
+        text=True,
+        timeout=budget.LIMIT_S,
+        check=False,
+    )
+    said = f"`{' '.join(words)}` (`{command}`): {done.stdout[-1500:]}{done.stderr[-1500:]}"
+    assert done.returncode == 0, said
+    if command.output:
+        (work.folder / command.output).write_text(done.stdout)
+    return True
+
+
+@pytest.fixture(scope="session")
+def lent(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Returns a study with a model, made by the first document that needs one."""
+    work = Workplace(tmp_path_factory.mktemp("lent") / "work")
+
+    def lend() -> Path:
+        if not list(work.folder.glob("studies/*/result.json")):
+            run_whole(Command(0, ("python", "-m", "r2d_ray.tune", *budget.DOTS)), work)
+        return next(work.folder.glob("studies/*/result.json")).parent
+
+    return lend
+
+
+@pytest.mark.commands
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("path", WITH_COMMANDS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_of_a_document_run_in_order(
+    path: Path, tmp_path: Path, lent: Callable[[], Path]
+) -> None:
+    work = Workplace(tmp_path / "work", lent)
+    work.write_shown(blocks_of(path))
+    failed = []
+    for _, number, line in lines_of(path):
+        begin, how = time.monotonic(), "not run"
+        try:
+            if any([run_whole(command, work) for command in parsed(line, number)]):
+                how = f"{time.monotonic() - begin:5.0f} s"
+        except (ValueError, AssertionError, subprocess.TimeoutExpired) as error:
+            how = "FAILED"
+            failed.append(f"{called(path, number)}: {error}")
+        print(f"{how:>7}  {called(path, number)} {line}", flush=True)
+    assert not failed, "\n".join(failed)
