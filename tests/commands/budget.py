@@ -78,6 +78,7 @@ HERE = {
     "--gpus-per-worker": ("0",),
     "--num-workers": ("1",),
     "--profile": ("embedded",),
+    "--storage-path": ("studies",),
 }
 """Flags whose values are a machine's: what they become here, at both depths."""
 NO_HUB_MODEL = "scratch-tiny"
@@ -117,6 +118,10 @@ DOTS = ("--dataset", "bioasq")
 """What `...` stands for among the words of a command that takes a data set."""
 VARIABLES = {"MLFLOW_TRACKING_URI": "needs a server", "CUDA_VISIBLE_DEVICES": "names a machine"}
 """Variables left out, and why. `...` as the value of any other is refused."""
+NO_HUB_DATA = "hub.csv"
+"""Stands for a `--dataset hub:...`: a table made for the `--columns` of the command."""
+STUDY_FOLDERS = ("/mnt/r2d/studies/", "~/studies/", "./studies/")
+"""Where documents say that studies lie, beside `studies/`."""
 DATA_FOLDERS = ("/data", "/mnt/r2d/data", "/path/to/data")
 """Where documents say that data lies: the official files where they are, else an empty folder."""
 LINKED = ("tests", "examples", "search_spaces", "cluster", "cluster.yaml", "docs")

@@ -71,6 +71,8 @@ def for_this_machine(words: Sequence[str], rule: Rule) -> list[str]:
     table = dict(budget.HERE)
     if from_hub:
         table |= {"--model": (budget.NO_HUB_MODEL,), "--model-revision": ()}
+    if any(value.startswith("hub:") for value in flag_values(filled, "--dataset")):
+        table |= {"--dataset": (budget.NO_HUB_DATA,)}
     return replaced(filled, table)
 
 

@@ -46,8 +46,12 @@ def test_an_unknown_command_says_where_to_add_it(line: str) -> None:
         rule_of(line.split())
 
 
-def test_names_of_one_program() -> None:
+def test_names_of_one_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert by_module(["python3", "-m", "analysis"]) == ("python", "-m", "analysis")
+    scripts = '[project]\n[project.scripts]\nr2d-go = "r2d_ray.go_on:main"\n'
+    (tmp_path / "pyproject.toml").write_text(scripts)
+    monkeypatch.setattr("shrink.ROOT", tmp_path)
+    assert by_module(["r2d-go", "--x"]) == ("python", "-m", "r2d_ray.go_on", "--x")
     with pytest.raises(ValueError, match="r2d-nothing is no console name"):
         by_module(["r2d-nothing", "--x"])
 
@@ -70,6 +74,9 @@ def test_dots_models_of_the_hub_and_other_machines() -> None:
     assert here(f"{TUNE} ...") == f"{TUNE} --dataset bioasq"
     assert here(f"{TUNE} --model google/t5 --model-revision 1 --num-workers 8 --json") == (
         f"{TUNE} --model scratch-tiny --num-workers 1 --json"
+    )
+    assert here(f"{TUNE} --dataset hub:a/b@1 --storage-path /mnt/x") == (
+        f"{TUNE} --dataset hub.csv --storage-path studies"
     )
     assert here(f"{TUNE} --model scratch-small") == f"{TUNE} --model scratch-small"
     for line in ("python -m analysis ...", f"{TUNE} --name a..."):
@@ -133,9 +140,18 @@ def test_folders_and_variables_of_a_document(work: Workplace) -> None:
     dots = {"R2D_DATA": "/data", "MLFLOW_TRACKING_URI": "..."}
     assert work.variables(Command(1, ("x",), dots)) == {"R2D_DATA": str(work.data)}
     assert work.place("/data/bioasq") == f"{work.data}/bioasq"
+    absent = [*TUNE.split(), "--dataset", "triage", "--data", "/data/triage"]
+    assert work.words(absent, with_studies=False) == absent[:-2], "the sample stands for the files"
     for refused in ({"KEY": "..."}, {"HOME": "/elsewhere"}):
         with pytest.raises(ValueError, match=r"add it to .*budget\.py"):
             work.variables(Command(1, ("x",), refused))
+
+
+def test_nothing_is_written_into_the_repository(work: Workplace) -> None:
+    for flag in ("--out", "--output", "--storage-path"):
+        with pytest.raises(ValueError, match="docs/x would be written into the repository"):
+            work.words(["x", flag, "docs/x"], with_studies=False)
+    assert work.words(["x", "--out", "report"], with_studies=False) == ["x", "--out", "report"]
 
 
 def test_studies_by_name_then_by_what_they_hold(work: Workplace) -> None:
@@ -144,7 +160,7 @@ def test_studies_by_name_then_by_what_they_hold(work: Workplace) -> None:
         (studies / name).mkdir(parents=True)
         (studies / name / "study.json").touch()
     (studies / "a" / "best").mkdir()
-    said = work.words(["studies/b", "studies/<x>/best", "studies/c"], with_studies=True)
+    said = work.words(["studies/b", "~/studies/{x}/best", "./studies/c"], with_studies=True)
     assert said == [str(studies / "b"), str(studies / "a" / "best"), str(studies / "a")]
     with pytest.raises(ValueError, match="studies/c/nothing: no command makes it"):
         work.words(["studies/c/nothing"], with_studies=True)

@@ -11,10 +11,11 @@ import budget
 from fenced import Block
 from shell_lines import Command
 from shown_tables import KINDS, grown, toy_rows, write_table
-from shrink import ROOT, flag_values
+from shrink import ROOT, flag_values, replaced
 
 STORED = ("tests/data/study/comparison", "tests/data/study/search", "examples/studies/comparison")
-STUDY = re.compile(r"^\.?/?studies/(?P<name>[^/]+)(?P<rest>/.*)?$")
+STUDY = re.compile(r"^studies/(?P<name>[^/]+)(?P<rest>/.*)?$")
+WRITE_FLAGS = ("--out", "--output", "--storage-path")
 READ_FLAGS = ("--dataset", "--input", "--data")
 
 
@@ -60,21 +61,33 @@ class Workplace:
         """Return the words with names of this folder; tables that a flag reads are made.
 
         Raises:
-            ValueError: for an absolute path that the table does not know.
+            ValueError: for an absolute path that the table does not know, or output that would
+                land in the repository.
         """
         columns = ",".join(flag_values(words, "--columns"))
         for flag in READ_FLAGS:
             for name in flag_values(words, flag):
                 if name.endswith(KINDS) and not name.startswith("/") and name not in self.shown:
                     write_table(self.folder / name, toy_rows(columns))
+        for name in (x for flag in WRITE_FLAGS for x in flag_values(words, flag)):
+            if Path(name).parts[0] in budget.LINKED:
+                raise ValueError(f"{name} would be written into the repository: name another")
         made: list[str] = []
         for word in words:
+            for folder in budget.STUDY_FOLDERS:
+                word = re.sub(f"^{re.escape(folder)}", "studies/", word)
             found = STUDY.match(word)
             if found and with_studies:
                 made.append(self.study(found["name"], found["rest"] or "", made))
             else:
                 made.append(self.place(word))
+        if any(not Path(x).exists() for x in flag_values(made, "--data") if self.is_data(x)):
+            return replaced(made, {"--data": ()})  # the embedded sample of the named set
         return made
+
+    def is_data(self, path: str) -> bool:
+        """Whether a path lies where the official files would be."""
+        return path.startswith(str(self.data))
 
     def place(self, word: str) -> str:
         """Return an absolute path of a document as one that is here."""
@@ -82,7 +95,9 @@ class Workplace:
             if word == folder or word.startswith(f"{folder}/"):
                 return str(self.data) + word.removeprefix(folder)
         if word.startswith(("/", "~/")) and not word.startswith(str(self.folder)):
-            raise ValueError(f"{word}: add it to DATA_FOLDERS in tests/commands/budget.py")
+            raise ValueError(
+                f"{word}: add it to DATA_FOLDERS or STUDY_FOLDERS in tests/commands/budget.py"
+            )
         return word
 
     def study(self, name: str, rest: str, taken: Iterable[str]) -> str:
