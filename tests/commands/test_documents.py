@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import budget
@@ -117,25 +118,34 @@ def run_whole(command: Command, work: Workplace) -> bool:
     if rule.why:
         return False
     words = work.words(small(for_this_machine(shown, rule), rule), with_studies=True)
-    done = subprocess.run(
-        [sys.executable, *words[1:]],
-        cwd=work.folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "RAY_ADDRESS": "",
-            **work.variables(command),
-        },
-        capture_output=True,
-        text=True,
-        timeout=budget.LIMIT_S,
-        check=False,
-    )
-    said = f"`{' '.join(words)}` (`{command}`): {done.stdout[-1500:]}{done.stderr[-1500:]}"
-    assert done.returncode == 0, said
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_ADDRESS": "", **work.variables(command)}
+    code, out, err = ended([sys.executable, *words[1:]], work.folder, env)
+    said = f"`{' '.join(words)}` (`{command}`): {out[-1500:]}{err[-1500:]}"
+    assert code == 0, said
     if command.output:
-        (work.folder / command.output).write_text(done.stdout)
+        (work.folder / command.output).write_text(out)
     return True
+
+
+def ended(words: list[str], folder: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
+    """Run a process; return its exit code and output. One that is late is asked to stop first."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, cwd=folder, env=env, stdout=pipe, stderr=pipe, text=True) as run:
+        for stop in (run.terminate, run.kill):  # after the first a search ends its cluster
+            try:
+                out, err = run.communicate(timeout=budget.LIMIT_S)
+                return run.returncode, out, err
+            except subprocess.TimeoutExpired:
+                stop()
+        out, err = run.communicate()
+    return run.returncode, out, err
+
+
+def test_a_late_command_is_asked_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "LIMIT_S", 3)
+    late = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(50)"]
+    assert ended(late, tmp_path, os.environ) == (-signal.SIGTERM, "1\n", "")
+    assert ended([sys.executable, "-c", "print(2)"], tmp_path, os.environ) == (0, "2\n", "")
 
 
 @pytest.fixture(scope="session")
@@ -165,7 +175,7 @@ def test_the_commands_of_a_document_run_in_order(
         try:
             if any([run_whole(command, work) for command in parsed(line, number)]):
                 how = f"{time.monotonic() - begin:5.0f} s"
-        except (ValueError, AssertionError, subprocess.TimeoutExpired) as error:
+        except (ValueError, AssertionError) as error:
             how = "FAILED"
             failed.append(f"{called(path, number)}: {error}")
         print(f"{how:>7}  {called(path, number)} {line}", flush=True)
