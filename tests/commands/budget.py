@@ -91,7 +91,6 @@ SMALL = {
     "--seeds-per-config": ("1",),
     "--time-budget": ("60",),
     "--max-concurrent-trials": ("2",),
-    "--grid": ("small.yaml",),
     "--sample-rows": ("40", "20", "20"),
     "--rationale-rows": ("20",),
 }
@@ -104,12 +103,15 @@ SMALL_SETTINGS = {
     "logging_steps": "2",
 }
 """The same of `--set FIELD=VALUE`; other fields stay as they are shown."""
+SMALL_GRIDS = "small/"
+"""Folder of the grids that stand for larger ones: `--grid ablation` is `small/ablation.yaml`, so
+that a study is still named after its grid."""
 SMALL_GRID = """metric: macro_f1
 mode: max
 search:
   sampling_decay: {type: categorical, choices: [linear, none]}
 """
-"""`small.yaml`: two points for a grid of many."""
+"""What such a file holds: two points for a grid of many."""
 
 READS_A_STUDY = frozenset({"--study", "--tuned-from", "--warm-start", "--extend", "--resume"})
 """Flags of what an earlier command leaves: a dry run beside nothing can only read the words."""

@@ -80,7 +80,8 @@ def small(words: Sequence[str], rule: Rule) -> list[str]:
     """Return the words of a run of seconds."""
     if rule.quick != "plan":
         return [*words, *rule.more]
-    shown = replaced(words, budget.SMALL)
+    grids = [f"{budget.SMALL_GRIDS}{Path(x).stem}.yaml" for x in flag_values(words, "--grid")]
+    shown = replaced(words, {**budget.SMALL, **({"--grid": grids} if grids else {})})
     for place, word in enumerate(shown):
         name, _, _ = word.partition("=")
         if shown[place - 1] == "--set" and name in budget.SMALL_SETTINGS:

@@ -153,9 +153,11 @@ def lent(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """Returns a study with a model, made by the first document that needs one."""
     work = Workplace(tmp_path_factory.mktemp("lent") / "work")
 
+    name = ("--name", "lent")  # two studies of one name cannot stand in one report
+
     def lend() -> Path:
         if not list(work.folder.glob("studies/*/result.json")):
-            run_whole(Command(0, ("python", "-m", "r2d_ray.tune", *budget.DOTS)), work)
+            run_whole(Command(0, ("python", "-m", "r2d_ray.tune", *budget.DOTS, *name)), work)
         return next(work.folder.glob("studies/*/result.json")).parent
 
     return lend

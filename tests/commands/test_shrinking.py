@@ -63,7 +63,7 @@ def test_a_command_run_whole_is_small() -> None:
     )
     compare = "python -m r2d_ray.compare"
     assert whole(f"{compare} --seeds 1 2 3 --methods a b --grid=ablation --json") == (
-        f"{compare} --seeds 1 --methods a b --grid small.yaml --json {more}"
+        f"{compare} --seeds 1 --methods a b --grid small/ablation.yaml --json {more}"
     )
 
 
@@ -152,6 +152,13 @@ def test_nothing_is_written_into_the_repository(work: Workplace) -> None:
         with pytest.raises(ValueError, match="docs/x would be written into the repository"):
             work.words(["x", flag, "docs/x"], with_studies=False)
     assert work.words(["x", "--out", "report"], with_studies=False) == ["x", "--out", "report"]
+
+
+def test_a_small_grid_has_the_name_of_the_one_it_stands_for(work: Workplace) -> None:
+    line = "python -m r2d_ray.compare --dataset bioasq --profile embedded --grid sensitivity"
+    words = work.words(whole(line).split(), with_studies=False)
+    assert words[words.index("--grid") + 1] == "small/sensitivity.yaml"
+    assert plan(words, {}) == 0
 
 
 def test_studies_by_name_then_by_what_they_hold(work: Workplace) -> None:

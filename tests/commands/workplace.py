@@ -27,7 +27,7 @@ class Workplace:
         self.shown: set[str] = set()
         self.data = official_data() or folder / "no-data"
         (folder / "no-data").mkdir(parents=True)
-        (folder / "small.yaml").write_text(budget.SMALL_GRID)
+        (folder / budget.SMALL_GRIDS).mkdir()
         for name in budget.LINKED:
             if (ROOT / name).exists():
                 (folder / name).symlink_to(ROOT / name)
@@ -69,6 +69,9 @@ class Workplace:
             for name in flag_values(words, flag):
                 if name.endswith(KINDS) and not name.startswith("/") and name not in self.shown:
                     write_table(self.folder / name, toy_rows(columns))
+        for name in flag_values(words, "--grid"):
+            if name.startswith(budget.SMALL_GRIDS):
+                (self.folder / name).write_text(budget.SMALL_GRID)
         for name in (x for flag in WRITE_FLAGS for x in flag_values(words, flag)):
             if Path(name).parts[0] in budget.LINKED:
                 raise ValueError(f"{name} would be written into the repository: name another")
