@@ -23,10 +23,10 @@ tune: install
 
 # Tables, pictures and the page of the stored studies; of others: python -m analysis STUDY ...
 report: install
-	$(BIN)/python -m analysis tests/data/study/comparison tests/data/study/search --out report
+	$(BIN)/python -m analysis examples/studies/comparison examples/studies/search --out report
 
 # Makes the stored studies anew: after a change of what studies hold, not of what models learn.
-STORED := tests/data/study
+STORED := examples/studies
 SMALL := --dataset bioasq --sample-rows 1000 60 40 --set stage1_max_steps=40 --set max_steps=120 \
 	--set stage1_eval_steps=20 --set logging_steps=20 --storage-path build/studies
 stored-studies: install

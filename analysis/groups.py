@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.scores import Statistics, row_statistics
-from analysis.stats import Difference, hierarchical_interval, mean_sd, paired_bootstrap
+from analysis.stats.intervals import Difference, hierarchical_interval, mean_sd, paired_bootstrap
+from analysis.stats.row_sums import Statistics, row_statistics
 from analysis.studies import Study
-from analysis.table import Number
+from analysis.tables.table import Number
 from r2d_ray.errors import UserError
 from r2d_ray.records import TrialRecord
 

@@ -12,14 +12,13 @@ from typing import TypeVar
 
 from matplotlib import rc_context
 
-from analysis.findings import summarise
-from analysis.formats import to_html
-from analysis.picture import Picture
-from analysis.plots import draw_pictures
-from analysis.plots_style import PRINT
+from analysis.page.findings import summarise
+from analysis.pictures.every_picture import draw_pictures
+from analysis.pictures.style import PRINT, Picture
 from analysis.studies import Study, open_studies
-from analysis.table import Column, Table
-from analysis.tables import report_tables
+from analysis.tables.every_table import report_tables
+from analysis.tables.formats import to_html
+from analysis.tables.table import Column, Table
 from r2d_ray.errors import unknown
 
 PIXELS_PER_INCH = 110

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.findings import summarise
-from analysis.formats import write_table
-from analysis.page import Content, render
-from analysis.plots import draw_pictures, write_picture
+from analysis.page.findings import summarise
+from analysis.page.render import Content, render
+from analysis.pictures.every_picture import draw_pictures, write_picture
 from analysis.studies import Study, open_studies
-from analysis.tables import report_tables
+from analysis.tables.every_table import report_tables
+from analysis.tables.formats import write_table
 from r2d_ray.errors import UserError
-from r2d_ray.records import write_atomically, write_json
+from r2d_ray.storage import write_atomically, write_json
 
 MADE_BY = "r2d_ray analysis"
 MARKER = "report.json"

@@ -28,11 +28,11 @@ from benchmarks.yardstick import Yardstick
 from r2d_ray.config import PROFILES, TrainConfig, build_config
 from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
-from r2d_ray.evaluate import Evaluator
-from r2d_ray.labels import prompt_table
-from r2d_ray.models import load_model
-from r2d_ray.schedules import gold_probability, label_weight
-from r2d_ray.trainer import StageTrainer
+from r2d_ray.evaluation.evaluator import Evaluator
+from r2d_ray.method.labels import prompt_table
+from r2d_ray.method.schedules import gold_probability, label_weight
+from r2d_ray.model.t5 import load_model
+from r2d_ray.training.trainer import StageTrainer
 
 CONFIDENCE = 0.95
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from r2d_ray.records import TrialRecord, read_jsonl
-from r2d_ray.study import StudyFolder
-from r2d_ray.trial import OUTCOME
+from r2d_ray.study.books import OUTCOME
+from r2d_ray.study.folder import StudyFolder
 
 LOOK_S = 0.2  # seconds between two looks at a running command
 TAIL = 2000  # characters of a failed command's output that are shown

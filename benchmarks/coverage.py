@@ -17,10 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import scores
-from analysis.resampling import Interval
-from analysis.scores import Statistics
-from analysis.stats import bca_interval, hierarchical_interval, paired_bootstrap, t_interval
+from analysis.stats import row_sums as scores
+from analysis.stats.bootstrap import Interval
+from analysis.stats.intervals import (
+    bca_interval,
+    hierarchical_interval,
+    paired_bootstrap,
+    t_interval,
+)
+from analysis.stats.row_sums import Statistics
 
 Floats = NDArray[np.float64]
 SHARES = np.array([0.55, 0.34, 0.11])  # of three gold labels

@@ -19,10 +19,10 @@ from benchmarks.yardstick import Yardstick
 from r2d_ray.config import PROFILES, TrainConfig, build_config
 from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
-from r2d_ray.evaluate import Evaluator
-from r2d_ray.models import load_weights
-from r2d_ray.reading import load_evaluator
-from r2d_ray.stage import run_stage
+from r2d_ray.evaluation.evaluator import Evaluator
+from r2d_ray.evaluation.readers import load_evaluator
+from r2d_ray.model.t5 import load_weights
+from r2d_ray.training.stage import run_stage
 
 YARDSTICK_BATCH = 32  # their inference script's
 

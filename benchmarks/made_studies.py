@@ -16,20 +16,20 @@ from r2d_ray.config import PROFILES, build_config
 from r2d_ray.data.card import data_card
 from r2d_ray.data.examples import Example, Splits, content_hash
 from r2d_ray.data.sources import DataRequest, load_splits
-from r2d_ray.methods import METHODS
-from r2d_ray.metrics import label_scores
-from r2d_ray.plausibility import plausibility_scores, with_overlap
-from r2d_ray.provenance import versions
+from r2d_ray.evaluation.label_metrics import label_scores
+from r2d_ray.evaluation.plausibility import plausibility_scores, with_overlap
+from r2d_ray.method.variants import METHODS
 from r2d_ray.records import (
     Evaluation,
     Prediction,
     StudyInfo,
     TrialRecord,
     prediction_file,
-    write_json,
     write_jsonl,
 )
-from r2d_ray.search_space import distributions, load_search_space
+from r2d_ray.search.space import distributions, load_search_space
+from r2d_ray.storage import write_json
+from r2d_ray.study.identity import versions
 
 METHODS_COMPARED = 12
 STEPS = 300

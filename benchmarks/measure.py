@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import torch
 
-from r2d_ray.kernels import product
+from r2d_ray.model.cpu_layers import product
 
 SAMPLE_S = 0.02  # seconds between two looks at the process's memory
 THREADS = 1  # of a process: what a worker has (train.CPUS_PER_WORKER)

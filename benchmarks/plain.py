@@ -27,10 +27,10 @@ from benchmarks.yardstick import Yardstick
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.examples import Example, Splits, pick_source
 from r2d_ray.data.sources import DataRequest, load_splits
-from r2d_ray.metrics import label_scores
-from r2d_ray.models import load_model
-from r2d_ray.prompts import PREDICT_PREFIX
-from r2d_ray.schedules import gold_probability, label_weight
+from r2d_ray.evaluation.label_metrics import label_scores
+from r2d_ray.method.prompts import PREDICT_PREFIX
+from r2d_ray.method.schedules import gold_probability, label_weight
+from r2d_ray.model.t5 import load_model
 
 EVALUATION_LIMIT = 20  # tokens that evaluation generates: T5's default, which they leave
 CALIBRATION_STEPS = 3

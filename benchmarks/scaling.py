@@ -162,8 +162,8 @@ def over_workers(sizes: Sequence[int], folder: Path) -> list[dict[str, float]]:
     """A step of the same rows shared by so many Ray Train workers."""
     import ray
 
-    from r2d_ray import cluster
-    from r2d_ray.train import TrainingJob, run_training
+    from r2d_ray.distributed import cluster
+    from r2d_ray.distributed.stage_job import TrainingJob, run_training
 
     splits = made_splits(1000, words=100, labels=2)
     lines = []

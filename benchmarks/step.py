@@ -23,11 +23,11 @@ from transformers import PreTrainedModel
 from benchmarks import measure
 from benchmarks.setting import BATCH, SIZES, Setting, make_setting
 from benchmarks.yardstick import Yardstick
-from r2d_ray import losses
 from r2d_ray.data.batches import StepBatches, StepRows
 from r2d_ray.data.examples import Example
-from r2d_ray.models import load_model
-from r2d_ray.trainer import StageTrainer
+from r2d_ray.method import losses
+from r2d_ray.model.t5 import load_model
+from r2d_ray.training.trainer import StageTrainer
 
 ALPHA, GOLD = 0.7, 0.5  # in mid-training: half of the prompts show the model's own label
 MID_TRAINING = {

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from r2d_ray.data.examples import Example
-from r2d_ray.prompts import (
+from r2d_ray.method.prompts import (
     EXPLAIN_PREFIX,
     PREDICT_PREFIX,
     explain_given_label_prefix,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from r2d_ray.cluster import DRIVER_RESOURCE, DRIVERS, autoscaler_capacity
+from r2d_ray.distributed.cluster import DRIVER_RESOURCE, DRIVERS, autoscaler_capacity
 
 PROJECT = Path(__file__).resolve().parents[1]
 TOKEN_FILE = "~/.ray/auth_token"

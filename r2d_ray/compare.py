@@ -1,205 +1,72 @@
 """Methods x seeds at fixed settings, measured the same way: `python -m r2d_ray.compare`.
 
-    python -m r2d_ray.compare --dataset triage --methods sft dss r2d --seeds 1 2 3
-
-Every arm runs through the same trial function as a search; stage 1 is shared by seed. The same
-command resumes: what ended well is neither run nor evaluated again, a failed arm is run again.
+python -m r2d_ray.compare --dataset triage --methods sft dss r2d --seeds 1 2 3
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+import argparse
+import json
+from collections.abc import Sequence
 
-from ray.tune.search import Searcher
-
-from r2d_ray.arm_scores import evaluate_arms, evaluation_stamp, read_all
-from r2d_ray.arms import arm_values, check_equal
-from r2d_ray.cluster import Capacity, check_shared_storage, connect
-from r2d_ray.compare_plan import ComparePlan
-from r2d_ray.compare_rationales import RationaleScores, compare_rationales
-from r2d_ray.events import Event, StudyNote, TrialEvent
-from r2d_ray.finalists import controls, write_rows
-from r2d_ray.kept import Kept, key_of
-from r2d_ray.records import TrialRecord, write_json, write_jsonl
-from r2d_ray.study import StudyFolder, open_study
-from r2d_ray.study_lock import StudyLock
-from r2d_ray.summary import by_method, counts
-from r2d_ray.trial import OUTCOME
-from r2d_ray.tune import Bookkeeper, drive
+from r2d_ray.cli.arguments import compare_parser
+from r2d_ray.cli.command import (
+    exit_code,
+    find_cluster,
+    own_stdout,
+    parse,
+    quiet_libraries,
+    run_command,
+    settings_from,
+)
+from r2d_ray.errors import EXIT_DONE, EXIT_STOPPED_RESUMABLE, UserError
 
 
-class ArmSearcher(Searcher):
-    """Hands out the arms that are still missing, in order, and enters those that have ended."""
-
-    def __init__(
-        self,
-        asked: Sequence[dict[str, Any]],
-        ended: Callable[[int, Mapping[str, Any]], TrialRecord],
-        metric: str,
-        mode: str,
-    ) -> None:
-        super().__init__(metric=metric, mode=mode)
-        self.asked = list(asked)
-        self.ended = ended
-        self.running: dict[str, dict[str, Any]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune pickles its parts into the study, and none is ever read back."""
-        return {}
-
-    def suggest(self, trial_id: str) -> dict[str, Any]:
-        """Return the next arm."""
-        self.running[trial_id] = self.asked.pop(0)
-        return self.running[trial_id]
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Enter the arm's record."""
-        asked = self.running.pop(trial_id)
-        self.ended(asked["trial"], asked["values"])
-
-    def save(self, checkpoint_path: str) -> None:
-        """Save nothing: the records are the state."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Restore nothing: a resumed comparison reads its records."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `python -m r2d_ray.compare`; return its exit code."""
+    args = parse(compare_parser(), argv)
+    return run_command(lambda: compare_command(args), args.verbosity)
 
 
-def run_comparison(
-    plan: ComparePlan,
-    address: str | None,
-    capacity: Capacity,
-    concurrency: int,
-    show: Callable[[Event], None],
-) -> dict[str, Any] | None:
-    """Run or resume the comparison and return its result; None if it was stopped."""
-    from r2d_ray.data.prepare import prepare
+def compare_command(args: argparse.Namespace) -> int:
+    """Plan, run and print a comparison, or list the methods."""
+    quiet_libraries()
+    from r2d_ray.cli import console
+    from r2d_ray.method.variants import METHODS
 
-    settings = plan.settings
-    opened = open_study(settings.storage_path, plan.name, plan.info, settings.resume)
-    folder = opened.folder
-    with StudyLock(folder.root):
-        for note in opened.notes:
-            show(StudyNote(f"resumed with another version: {note}"))
-        prepared = {
-            arm.source or "": prepare(plan.splits, arm.config, folder.prepared_dir)
-            for arm in plan.arms
-        }
-        if address is None:
-            connect(None, capacity)
-        check_shared_storage(folder.root)
-        books = Bookkeeper(folder, plan.info, keep_all=True)
-        for number in run_again(folder, books):
-            show(TrialEvent(number, "failed before: run again"))
-        asked = [
-            {
-                "trial": number,
-                "values": arm_values(arm, plan.info),
-                "method": arm.method,
-                "arm": arm.name,
-            }
-            for number, arm in enumerate(plan.arms)
-            if number not in books.records
-        ]
-        if asked:
-            metric, mode = plan.info.space["metric"], plan.info.space["mode"]
-            arms = ArmSearcher(asked, books.ended, metric, mode)
-            base = {
-                "info": plan.info.model_dump(mode="json"),
-                "folder": str(folder.root),
-                "prepared_dirs": prepared_dirs(plan, prepared),
-            }
-            drive(folder, base, arms, None, len(asked), concurrency, show)
-        if len(books.records) < len(plan.arms):
-            return None
-        return finish(plan, folder, prepared, books)
+    if args.list:
+        console.print_lines(console.method_lines(METHODS))
+        return EXIT_DONE
+    if args.grid and not args.methods:
+        args.methods = ["r2d"]
+    if not args.methods:
+        raise UserError(f"--methods is missing (allowed: {', '.join(METHODS)})")
+    from r2d_ray.comparison.plan import make_compare_plan
+    from r2d_ray.comparison.run import run_comparison
+    from r2d_ray.data.card import card_lines
+    from r2d_ray.study.settings import CompareSettings
 
-
-def prepared_dirs(plan: ComparePlan, prepared: Mapping[str, Path]) -> dict[str, str]:
-    """Return the prepared folders as trials are told them; `""` is the base config's source."""
-    base = plan.info.config["rationale_source"]
-    dirs = {source: str(path) for source, path in prepared.items()}
-    return {**dirs, "": dirs[base]} if base in dirs else dirs
-
-
-def finish(
-    plan: ComparePlan, folder: StudyFolder, prepared: Mapping[str, Path], books: Bookkeeper
-) -> dict[str, Any]:
-    """Evaluate every arm on validation and test, write records and result, return the result."""
-    if plan.settings.equal_steps:
-        check_equal(list(books.records.values()))
-    write_rows(folder, plan.splits)
-    scores = evaluate_arms(plan, folder, prepared, books)
-    rationales = rationale_scores(plan, folder, sorted(scores))
-    for number, more in rationales.arms.items():
-        scores[number] |= more
-    for number, more in read_all(plan, folder, books).items():
-        scores[number] |= more
-    records = [
-        record.model_copy(
-            update={
-                "method": plan.arms[number].method,  # a driver that died could not say
-                "arm": plan.arms[number].name,
-                "test_metrics": scores.get(number, {}),
-                "counts": counts(record),
-            }
-        )
-        for number, record in sorted(books.records.items())
-    ]
-    write_jsonl(folder.records_path, records)
-    result = {
-        "arms": {r.arm: r.test_metrics for r in records},
-        "trials": dict(Counter(r.status for r in records)),
-        "failures": {r.trial: r.reason for r in records if r.status == "failed"},
-        "methods": by_method(records),
-        "controls": controls(plan.splits) | rationales.controls,
-        "signatures": rationales.signatures,
-        "same": plan.same,
-    }
-    write_json(folder.root / "result.json", result)
-    return result
-
-
-def rationale_scores(
-    plan: ComparePlan, folder: StudyFolder, done: Sequence[int]
-) -> RationaleScores:
-    """Return the scores of these arms' test rationales, made again only where an arm was.
-
-    Without an encoder of BERTScore they are not kept: there may be one the next time.
-    """
-    kept = Kept(folder.predictions_dir / "rationales.scores.json")
-    key = key_of("rationales", [[n, evaluation_stamp(plan, folder, n)] for n in done])
-    found = kept.scores("rationales", key)
-    if found is not None:
-        arms = {int(number): scores for number, scores in found["arms"].items()}
-        return RationaleScores(arms, found["controls"], found["signatures"])
-    made = compare_rationales(plan, folder, done, plan.info.profile == "paper")
-    if any(scores.get("bertscore") is not None for scores in made.arms.values()):
-        kept.write("rationales", key, asdict(made))
-    return made
-
-
-def run_again(folder: StudyFolder, books: Bookkeeper) -> list[int]:
-    """Strike failed arms from the records, so that they are run again; return their numbers.
-
-    A search keeps a failed trial as tried, and may draw others; an arm has no other.
-    """
-    failed = sorted(n for n, record in books.records.items() if record.status == "failed")
-    for number in failed:
-        del books.records[number]
-    if failed:
-        write_jsonl(folder.records_path, books.records.values())
-    for number in failed:  # a driver that dies now must not leave the old reason
-        (folder.trial_dir(number) / OUTCOME).unlink(missing_ok=True)
-    return failed
+    address, capacity = find_cluster(args)
+    plan = make_compare_plan(settings_from(args, capacity.gpus, CompareSettings))
+    concurrency = plan.concurrency(capacity)
+    quiet = args.verbosity == "quiet"
+    say = console.screen(args.json)
+    if not quiet:
+        console.say_lines(say, card_lines(plan.info.data_card))
+    if args.dry_run:
+        console.print_lines(console.arm_lines(plan.arms, concurrency))
+        return EXIT_DONE
+    metric = plan.info.space["metric"]
+    with console.Progress(say, metric, quiet) as progress, own_stdout(args.json):
+        result = run_comparison(plan, address, capacity, concurrency, progress.show)
+    if result is None:
+        return EXIT_STOPPED_RESUMABLE
+    if args.json:
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        console.print_lines(["", *console.comparison_lines(result)])
+    return exit_code(result)
 
 
 if __name__ == "__main__":
-    from r2d_ray.cli import compare_main
-
-    raise SystemExit(compare_main())
+    raise SystemExit(main())

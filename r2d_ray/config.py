@@ -10,14 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json, to_json
 
 from r2d_ray.errors import UserError, unknown
@@ -39,7 +32,6 @@ def _survives_json(value: dict[str, Any]) -> dict[str, Any]:
 
 JsonObject = Annotated[dict[str, Any], AfterValidator(_survives_json)]
 FINEST_GPU_SHARE = 1e-4  # Ray's
-
 SCRATCH_MODELS = ("scratch-tiny", "scratch-small")
 SELECTION_METRICS = ("macro_f1", "accuracy", "rationale_loss", "composite")
 
@@ -139,7 +131,7 @@ class TrainConfig(BaseModel):
     the probability of the running train error (same dose, no model). Authors: predicted."""
     train_error_memory: PositiveRatio = 0.9
     """Weight of the past in the running train label error, per optimiser step; 0.98 lags too far
-    behind a falling error for equal doses (tests/test_sampling.py)."""
+    behind a falling error for equal doses (tests/method/test_sampling.py)."""
     sampling_dropout: bool = True
     """Dropout on while the sampled label is chosen. Authors: true."""
     label_choice: Literal["scored", "generate"] = "scored"
@@ -170,7 +162,7 @@ class TrainConfig(BaseModel):
     bf16: bool = False
     """bfloat16 mixed precision. Authors: stage 2 only."""
     attn_implementation: Literal["blockwise", "eager", "sdpa"] = "blockwise"
-    """Layers: ours for CPUs (attention.py, kernels.py), or transformers' with that attention."""
+    """Layers: ours for CPUs (model/cpu_*.py), or transformers' with that attention."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0

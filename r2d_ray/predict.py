@@ -6,17 +6,41 @@ python -m r2d_ray.predict --model STUDY/best --input notes.jsonl --output predic
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from r2d_ray.cli.arguments import predict_parser
+from r2d_ray.cli.command import parse, run_command
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.columns import parse_columns, table_rows
 from r2d_ray.data.examples import Example
 from r2d_ray.data.tables import read_parts
-from r2d_ray.errors import UserError
-from r2d_ray.export import read_model_file
+from r2d_ray.errors import EXIT_DONE, UserError
 from r2d_ray.records import Prediction, write_jsonl
+from r2d_ray.study.export import read_model_file
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `python -m r2d_ray.predict`; return its exit code."""
+    args = parse(predict_parser(), argv)
+
+    def act() -> int:
+
+        count = predict_file(
+            Path(args.model),
+            Path(args.input),
+            Path(args.output),
+            columns=args.columns,
+            batch_size=args.batch_size,
+            device=args.device,
+        )
+        if args.verbosity != "quiet":
+            print(f"{count} predictions: {args.output}", file=sys.stderr)
+        return EXIT_DONE
+
+    return run_command(act, args.verbosity)
 
 
 def predict_file(
@@ -91,11 +115,10 @@ def predict_rows(
     from transformers import AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
-    from r2d_ray.data.options import set_tokens
-    from r2d_ray.data.prepare import text_table
-    from r2d_ray.evaluate import Evaluator, predictions
-    from r2d_ray.labels import prompt_table
-    from r2d_ray.models import load_weights
+    from r2d_ray.data.encode import set_tokens, text_table
+    from r2d_ray.evaluation.evaluator import Evaluator, predictions
+    from r2d_ray.method.labels import prompt_table
+    from r2d_ray.model.t5 import load_weights
 
     transformers_logging.disable_progress_bar()
     device = torch.device(device_name)
@@ -125,6 +148,4 @@ def predict_rows(
 
 
 if __name__ == "__main__":
-    from r2d_ray.cli import predict_main
-
-    raise SystemExit(predict_main())
+    raise SystemExit(main())

@@ -6,7 +6,6 @@ in path names. `SCHEMA_VERSION` grows when a reader must change.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from r2d_ray.errors import UserError
-from r2d_ray.prompts import choice_letter
+from r2d_ray.method.prompts import choice_letter
+from r2d_ray.storage import cut_torn_line, write_atomically
 
 SCHEMA_VERSION = 1
 
@@ -171,19 +171,6 @@ def read_jsonl(path: Path, kind: type[R]) -> Iterator[R]:
                 raise UserError(f"{path}:{number}: {where or 'line'}: {first['msg']}") from None
 
 
-def cut_torn_line(path: Path) -> None:
-    """Cut off a last line without its newline, which a killed writer left; no file is no harm."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        size = file.seek(0, os.SEEK_END)
-        if size:
-            file.seek(size - 1)
-            if file.read(1) != b"\n":
-                file.seek(0)
-                file.truncate(file.read().rfind(b"\n") + 1)
-
-
 def append_jsonl(path: Path, record: _Record) -> None:
     """Append one record as a line and flush it to disk; a torn last line is cut off first."""
     cut_torn_line(path)
@@ -193,21 +180,6 @@ def append_jsonl(path: Path, record: _Record) -> None:
         os.fsync(file.fileno())
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file by renaming a finished one over it: no reader sees half of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
 def write_jsonl(path: Path, records: Iterable[_Record]) -> None:
     """Write a whole JSONL file atomically."""
     write_atomically(path, "".join(record.model_dump_json() + "\n" for record in records))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, atomically."""
-    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

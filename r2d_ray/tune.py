@@ -1,240 +1,85 @@
-"""The search: Ray Tune trials over a space, resumable; `python -m r2d_ray.tune`.
+"""Search, train and deliver a two-stage T5: `python -m r2d_ray.tune`.
 
-    python -m r2d_ray.tune --dataset bioasq
-
-Optuna's journal and the trials' outcomes are the whole state: no pickle is ever read back.
+python -m r2d_ray.tune --dataset bioasq
 """
 
 from __future__ import annotations
 
-import functools
-import math
-import shutil
-import signal
-import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+import argparse
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from r2d_ray.cluster import DRIVER_RESOURCE
-from r2d_ray.plan import StudyPlan
-from r2d_ray.records import StudyInfo, TrialRecord, append_jsonl, read_jsonl
-from r2d_ray.study import StudyFolder, read_trials
-from r2d_ray.train import STOP_FILE, run_training
-from r2d_ray.trial import (
-    OUTCOME,
-    Train,
-    evaluations_left,
-    outcome_of,
-    run_trial,
-    rung_step,
-    trial_record,
+from r2d_ray.cli.arguments import study_parser
+from r2d_ray.cli.command import (
+    exit_code,
+    find_cluster,
+    own_stdout,
+    parse,
+    quiet_libraries,
+    run_command,
+    settings_from,
 )
+from r2d_ray.errors import EXIT_DONE, EXIT_STOPPED_RESUMABLE
 
 if TYPE_CHECKING:
-    from r2d_ray.events import TrialEvent
+    pass
 
 
-class Bookkeeper:
-    """Keeps records.jsonl, the trials' weights and the disk in step with what has ended."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `python -m r2d_ray.tune`; return its exit code."""
+    args = parse(study_parser("tune", "Search, train and deliver a two-stage T5."), argv)
+    return run_command(lambda: tune_command(args), args.verbosity)
 
-    def __init__(self, folder: StudyFolder, info: StudyInfo, keep_all: bool = False) -> None:
-        self.folder = folder
-        self.keep_all = keep_all  # weights of every trial: a comparison evaluates them all
-        self.info = info
-        self.records = {record.trial: record for record in read_trials(folder.root, info)}
 
-    def ended(self, number: int, values: Mapping[str, Any]) -> TrialRecord:
-        """Return the record of a trial that is over, entering it once.
+def tune_command(args: argparse.Namespace) -> int:
+    """Plan, run and deliver a study."""
+    quiet_libraries()
+    from r2d_ray.cli import console
+    from r2d_ray.data.card import card_lines
+    from r2d_ray.search.plan import make_plan
+    from r2d_ray.search.run import disk_estimate_gb, run_study
+    from r2d_ray.study.settings import StudySettings
 
-        A driver that died without an outcome is a failed trial of these searched values.
-        """
-        if number not in self.records:
-            record = outcome_of(self.folder, number) or trial_record(
-                self.info, number, dict(values), "failed", reason="the trial's driver died"
-            )
-            append_jsonl(self.folder.records_path, record)
-            self.records[number] = record
-            self.tidy()
-        return self.records[number]
-
-    def best(self) -> TrialRecord | None:
-        """Return the best finished trial by its validation score, the earliest on ties."""
-        metric, sign = self.info.space["metric"], 1 if self.info.space["mode"] == "max" else -1
-        done = sorted(
-            (r for r in self.records.values() if r.status == "done"), key=lambda r: r.trial
+    address, capacity = find_cluster(args)
+    plan = make_plan(settings_from(args, capacity.gpus, StudySettings))
+    concurrency = plan.concurrency(capacity)
+    quiet = args.verbosity == "quiet"
+    say = console.screen(args.json)
+    if not quiet:
+        console.say_lines(say, card_lines(plan.info.data_card))
+        if plan.dropped_fields:
+            fixed = ", ".join(plan.dropped_fields)
+            console.say_lines(say, [f"not searched, fixed by method or flags: {fixed}"])
+    if args.dry_run:
+        console.print_lines(
+            console.plan_lines(plan, concurrency, disk_estimate_gb(plan, concurrency))
         )
-        return max(done, key=lambda r: sign * r.metrics[metric], default=None)
-
-    def tidy(self) -> None:
-        """Delete what no later step needs: checkpoints of ended trials, weights of the beaten."""
-        best = self.best()
-        kept = {0} | ({best.trial} if best else set())
-        for number in self.records:
-            place = self.folder.trial_dir(number)
-            shutil.rmtree(place / "ray", ignore_errors=True)
-            if not self.keep_all and number not in kept:
-                shutil.rmtree(place / "best", ignore_errors=True)
-
-
-def search(
-    plan: StudyPlan,
-    folder: StudyFolder,
-    prepared_dir: Path,
-    concurrency: int,
-    show: Callable[[TrialEvent], None],
-    train: Train = run_training,
-) -> Bookkeeper:
-    """Run the trials that are still missing and return the books.
-
-    Trials that ended in a former session are not run again; those that a kill left unfinished go
-    on from their checkpoints under their old numbers.
-    """
-    from r2d_ray import searcher
-    from r2d_ray.search_space import distributions
-
-    space, settings = plan.space, plan.settings
-    books = Bookkeeper(folder, plan.info)
-    direction: Literal["maximize", "minimize"] = "maximize" if space.mode == "max" else "minimize"
-    study = searcher.open_journal(folder.journal_path, plan.name, direction)
-    searched = distributions(space)
-    if not study.trials:
-        study.enqueue_trial({name: getattr(plan.config, name) for name in searched})
-    if settings.warm_start:
-        source = Path(settings.warm_start)
-        older = read_jsonl(StudyFolder(source).records_path, TrialRecord)
-        searcher.warm_start(study, source.name, older, searched, space.metric)
-    reconcile(study, books, space.metric)
-    missing = settings.num_samples - len(books.records)
-    if missing <= 0:
-        return books
-    trials = searcher.StudySearcher(
-        study,
-        searched,
-        metric=space.metric,
-        mode=space.mode,
-        sampler=settings.sampler,
-        seed=settings.seed,
-        ended=books.ended,
-        ask_to_end=functools.partial(ask_to_end, folder),
-        deadline=time.time() + (settings.time_budget_s or math.inf),
-    )
-    base = {
-        "info": plan.info.model_dump(mode="json"),
-        "folder": str(folder.root),
-        "prepared_dirs": {"": str(prepared_dir)},
-    }
-    asha = scheduler(plan, folder, study)
-    drive(folder, base, trials, asha, missing, concurrency, show, train)
-    return books
+        return EXIT_DONE
+    with console.Progress(say, plan.space.metric, quiet) as progress, own_stdout(args.json):
+        result = run_study(plan, address, capacity, concurrency, progress.show)
+    if result is None:
+        return EXIT_STOPPED_RESUMABLE
+    if args.json:
+        print(json.dumps(result, ensure_ascii=False))
+    else:
+        console.print_lines(["", *console.result_lines(result["test"]), *end_lines(result)])
+    return exit_code(result)
 
 
-def drive(
-    folder: StudyFolder,
-    base: dict[str, Any],
-    trials: Any,
-    asha: Any,
-    samples: int,
-    concurrency: int,
-    show: Callable[[TrialEvent], None],
-    train: Train = run_training,
-) -> None:
-    """Run trials with Ray Tune until `samples` of them have ended or a signal ends the session.
-
-    Args:
-        folder: The study folder.
-        base: What every trial is told (trial.run_trial).
-        trials: Tune's searcher.
-        asha: Tune's scheduler, None for none.
-        samples: Trials to run.
-        concurrency: Trials at once.
-        show: Takes what happens to trials.
-        train: Trains a stage.
-    """
-    from ray import tune
-
-    from r2d_ray.events import TrialEvents
-
-    tuner = tune.Tuner(
-        tune.with_resources(
-            functools.partial(run_trial, base=base, train=train),
-            {"CPU": 0, DRIVER_RESOURCE: 1},
-        ),
-        tune_config=tune.TuneConfig(
-            search_alg=trials,
-            scheduler=asha,
-            num_samples=samples,
-            max_concurrent_trials=concurrency,
-            reuse_actors=True,  # a driver's imports serve the trials after it too
-            trial_dirname_creator=lambda trial: f"trial_{trial.trial_id}",
-        ),
-        run_config=tune.RunConfig(
-            name=f"session-{int(time.time())}",
-            storage_path=str(folder.tune_dir),
-            callbacks=[TrialEvents(show)],
-            verbose=0,
-        ),
-    )
-    try:
-        tuner.fit()
-    finally:
-        if hasattr(signal, "SIGUSR1"):  # Tune leaves its own handler behind
-            signal.signal(signal.SIGUSR1, signal.SIG_DFL)
-
-
-def reconcile(study: Any, books: Bookkeeper, metric: str) -> None:
-    """Settle every trial whose outcome was written but not yet told when a session ended.
-
-    A failure that no session heard of is tried again: drivers fail, too, because a cluster ends
-    or a search is stopped, and they cannot tell.
-    """
-    from r2d_ray.samplers import is_ours
-    from r2d_ray.searcher import settle
-
-    for trial in filter(is_ours, study.trials):
-        heard = trial.number in books.records or trial.state.is_finished()
-        left = outcome_of(books.folder, trial.number)
-        if heard or (left is not None and left.status != "failed"):
-            settle(study, books.ended(trial.number, trial.params), metric)
-        elif left is not None:
-            (books.folder.trial_dir(trial.number) / OUTCOME).unlink()
-
-
-def ask_to_end(folder: StudyFolder, number: int) -> None:
-    """Leave the request where the trial looks at its next evaluation."""
-    (folder.trial_dir(number) / STOP_FILE).touch()
-
-
-def scheduler(plan: StudyPlan, folder: StudyFolder, study: Any) -> Any:
-    """Return Tune's scheduler, none or ASHA with what former sessions saw at its rung.
-
-    A trial that was killed before the search heard of its last evaluations is decided here, as it
-    would have been.
-    """
-    from r2d_ray.asha import SelfEndingASHA
-    from r2d_ray.samplers import is_ours
-
-    if plan.settings.scheduler == "none":
-        return None
-
-    asha = SelfEndingASHA(
-        metric=plan.space.metric,
-        mode=plan.space.mode,
-        rung_step=rung_step(plan.config.max_steps),
-        max_steps=plan.config.max_steps,
-        ask_to_end=functools.partial(ask_to_end, folder),
-    )
-    ours = list(filter(is_ours, study.trials))
-    for trial in ours:
-        asha.remember(trial.number, trial.intermediate_values)
-    for trial in ours:
-        if not trial.state.is_finished():
-            left = evaluations_left(folder, trial.number, plan.space.metric, plan.space.mode)
-            asha.catch_up(study, trial.number, left)
-    return asha
+def end_lines(result: dict[str, Any]) -> list[str]:
+    """Return the closing lines: trials by state and where the model lies."""
+    states = ", ".join(f"{count} {state}" for state, count in sorted(result["trials"].items()))
+    lines = [f"trials: {states}"]
+    lines += [f"trial {number} failed: {reason}" for number, reason in result["failures"].items()]
+    if result["failures"]:
+        lines.append("failed trials count as tried and are not run again; --extend N draws others")
+    if "best_trial" in result:
+        lines.append(f"best model: {result['best_dir']}")
+    else:
+        lines.append("no trial finished: there is no best model")
+    return lines
 
 
 if __name__ == "__main__":
-    from r2d_ray.cli import tune_main
-
-    raise SystemExit(tune_main())
+    raise SystemExit(main())

@@ -7,7 +7,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import random
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,19 @@ def tiny_config(**values: object) -> TrainConfig:
     return build_config({**TINY, **values})
 
 
+@pytest.fixture(autouse=True)
+def subnormals_are_numbers() -> Iterator[None]:
+    """Undo around each test the flushing that loading a model switches on; Hypothesis needs it."""
+
+    def reset() -> None:
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_flush_denormal(False)
+
+    reset()
+    yield
+    reset()
+
+
 @pytest.fixture(scope="session")
 def splits() -> Splits:
     return toy_splits()
@@ -113,7 +127,7 @@ def prepared_dir(tmp_path_factory: pytest.TempPathFactory, splits: Splits) -> Pa
 def trained_dir(tmp_path_factory: pytest.TempPathFactory, prepared_dir: Path) -> Path:
     """Weights that have seen the toy set for a few seconds: they write labels of the set."""
     from r2d_ray.data.prepare import open_prepared
-    from r2d_ray.stage import run_stage
+    from r2d_ray.training.stage import run_stage
 
     out = tmp_path_factory.mktemp("trained")
     steps = {"max_steps": 60, "eval_steps": 60, "logging_steps": 60, "learning_rate": 2e-3}

@@ -6,23 +6,20 @@ one step is the same for any number of workers, and a resumed run sees what the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import torch
 from datasets import Dataset
-from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
 from r2d_ray.config import TrainConfig
-
-if TYPE_CHECKING:
-    from r2d_ray.data.options import OptionColumns
-
-IGNORED = -100  # target id at which no loss is computed (transformers' convention)
-Batch = dict[str, Any]
+from r2d_ray.method.batch import Batch, pack, pad, pad_nested
+from r2d_ray.method.tokens import LabelKind
+from r2d_ray.model.teacher_forcing import IGNORED
 
 
 class Ragged:
@@ -103,15 +100,6 @@ def slice_of_step(rows: np.ndarray, micro: int, rank: int, config: TrainConfig) 
     """
     stretch = config.per_device_train_batch_size * config.num_workers
     return rows[micro * stretch : (micro + 1) * stretch][rank :: config.num_workers]
-
-
-def pad(rows: Sequence[np.ndarray | Sequence[int]], fill: int) -> Tensor:
-    """Return id lists as one (rows, longest) tensor of int64, filled at the end."""
-    width = max((len(row) for row in rows), default=0)
-    out = np.full((len(rows), max(width, 1)), fill, dtype=np.int64)
-    for i, row in enumerate(rows):
-        out[i, : len(row)] = row
-    return torch.from_numpy(out)
 
 
 class StepBatches(TorchDataset[Batch]):
@@ -204,46 +192,54 @@ class FromStep(Sampler[int]):
         return self.length
 
 
-def select_rows(batch: Batch, rows: Tensor) -> Batch:
-    """Return the rows of a batch at these positions; the step's token counts stay."""
-    chosen: Batch = {
-        name: value[rows] if isinstance(value, Tensor) and name != "explained" else value
-        for name, value in batch.items()
-    }
-    places = rows.tolist()
-    chosen |= {
-        name: [batch[name][i] for i in places] for name in ("ids", "labels") if name in batch
-    }
-    return chosen
+class Nested:
+    """A column of lists of id lists, read from the memory-mapped table without a copy."""
+
+    def __init__(self, table: Dataset, column: str) -> None:
+        chunks = table.with_format("arrow")[:][column].combine_chunks()
+        self.rows = chunks.offsets.to_numpy()
+        self.offsets = chunks.values.offsets.to_numpy()
+        self.values = chunks.values.values.to_numpy()
+
+    def __getitem__(self, row: int) -> list[np.ndarray]:
+        ends = self.offsets[self.rows[row] : self.rows[row + 1] + 1]
+        return [self.values[a:b] for a, b in pairwise(ends)]
 
 
-def join_prompts(
-    prefixes: Tensor,
-    prefix_lengths: Tensor,
-    body: Tensor,
-    body_lengths: Tensor,
-    eos: int,
-    pad_id: int,
-) -> tuple[Tensor, Tensor]:
-    """Return input ids and attention mask of prefix + body + end id, on the tensors' device.
+class OptionColumns:
+    """The options of a table's rows, ready to become tensors."""
 
-    Args:
-        prefixes: (rows, prefix width) ids, valid up to `prefix_lengths` (rows,).
-        prefix_lengths: Ids of each row's prefix.
-        body: (rows, body width) ids, valid up to `body_lengths` (rows,).
-        body_lengths: Ids of each row's body.
-        eos: Id of the end of a sequence.
-        pad_id: Id of padding.
+    def __init__(self, table: Dataset, kind: LabelKind) -> None:
+        self.kind = kind
+        self.table = table
+        self.ids = Nested(table, "option_ids")
+        self.prefixes = Nested(table, "option_prefixes")
 
-    Nothing is copied to the host, so a label chosen on the device reaches its prompt there.
-    """
-    width = prefixes.shape[1] + body.shape[1] + 1
-    at = torch.arange(width, device=body.device)[None, :]
-    start = prefix_lengths[:, None]
-    end = start + body_lengths[:, None]
-    from_prefix = prefixes.gather(1, at.clamp(max=prefixes.shape[1] - 1).expand(len(body), -1))
-    from_body = body.gather(1, (at - start).clamp(0, body.shape[1] - 1))
-    ids = torch.where(at < start, from_prefix, from_body)
-    ids = torch.where(at == end, eos, ids)
-    mask = at <= end
-    return torch.where(mask, ids, pad_id), mask.long()
+    def tensors(self, rows: Iterable[int]) -> Batch:
+        """Return what `row_options` reads, for these rows."""
+        pairs = [(self.ids[row], self.prefixes[row]) for row in rows]
+        ids, prefixes = [own for own, _ in pairs], [own for _, own in pairs]
+        found: Batch = {
+            "option_ids": pad_nested(ids, IGNORED),
+            "option_prefixes": pad_nested(prefixes, 0),
+            "option_prefix_lengths": pad([[len(ids) for ids in row] for row in prefixes], 0),
+        }
+        if self.kind == "choices":
+            packed = pack(ids)
+            found |= {"packed_ids": packed.ids, "packed_owner": packed.owner}
+        return found
+
+    def gold_lengths(self) -> np.ndarray:
+        """Return the target ids of every row's gold label."""
+        places = self.table["label_index"]
+        return np.array([len(self.ids[row][place]) for row, place in enumerate(places)])
+
+    def gold_texts(self) -> list[str]:
+        """Return every row's gold label as its prompt shows it."""
+        pairs = zip(self.table["options"], self.table["label_index"], strict=True)
+        return [options[place] for options, place in pairs]
+
+
+def own_options(table: Dataset, kind: LabelKind) -> OptionColumns | None:
+    """Return the options that a table's rows bring, None under a fixed label set."""
+    return None if kind == "fixed" else OptionColumns(table, kind)

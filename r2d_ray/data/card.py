@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from r2d_ray.data.examples import Example, Splits, content_hash
-from r2d_ray.data.files import printable
 from r2d_ray.data.splits import label_kind
+from r2d_ray.storage import printable
 
 MOST_SHOWN = 8
 """Labels that a printed line names; the card has all of them."""

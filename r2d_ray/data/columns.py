@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from r2d_ray.data.examples import Example, check_label
-from r2d_ray.data.files import Record, parse_json, printable
+from r2d_ray.data.files import Record, parse_json
 from r2d_ray.data.splits import SourceRows
 from r2d_ray.errors import UserError, unknown
+from r2d_ray.storage import printable
 
 Parts = dict[str, list[Record]]
 """Records by the split that their file or hub set names; "" where none is named."""

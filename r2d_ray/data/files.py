@@ -19,16 +19,11 @@ from typing import Annotated, Any, TypeVar
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from r2d_ray.errors import UserError
+from r2d_ray.storage import printable
 
 T = TypeVar("T")
-
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 FilledText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-
-
-def printable(text: str) -> str:
-    """Return the text with `?` for what would end a line or steer a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,67 +9,31 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from datasets import (
-    Dataset,
-    DatasetDict,
-    Features,
-    List,
-    Value,
-    disable_progress_bars,
-    load_from_disk,
-)
+from datasets import Dataset, DatasetDict, disable_progress_bars, load_from_disk
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig
-from r2d_ray.data.bodies import prompt_bodies
-from r2d_ray.data.examples import Example, Splits, content_hash, pick_source
-from r2d_ray.data.options import OPTION_FEATURES, option_columns, row_tokens, set_tokens
+from r2d_ray.data.encode import set_tokens, tabulate, tokenizer_texts
+from r2d_ray.data.examples import Splits, content_hash, pick_source
 from r2d_ray.data.splits import label_kind
-from r2d_ray.data.tokens import LabelTokens, encode, tokens_of_kind
 from r2d_ray.errors import UserError
-from r2d_ray.models import load_tokenizer
-from r2d_ray.prompts import (
+from r2d_ray.method.prompts import (
     EXPLAIN_PREFIX,
     PREDICT_PREFIX,
     explain_given_label_prefix,
     question_text,
 )
-from r2d_ray.records import write_json
+from r2d_ray.method.tokens import LabelTokens, encode, tokens_of_kind
+from r2d_ray.model.t5 import load_tokenizer
+from r2d_ray.storage import write_json
 
 WITHOUT_CONTEXT = "test_without_context"  # the test rows as the question alone shows them
-COLUMNS = Features(  # named, because a column of empty lists would have no type of its own
-    {
-        "id": Value("string"),
-        "group": Value("string"),
-        "tags": List(Value("string")),
-        "label": Value("string"),
-        "label_index": Value("int64"),
-        **OPTION_FEATURES,
-        "body_ids": List(Value("int64")),
-        "cut_tokens": Value("int64"),
-        "rationale_ids": List(Value("int64")),
-        "stage1_rationale_ids": List(Value("int64")),
-        "reference": Value("string"),
-    }
-)
 FORMAT = 2  # grows when the stored columns change, so that old folders are prepared again
-
-
-def tokenizer_texts(splits: Splits) -> Iterator[str]:
-    """Yield what a tokenizer of this training split should know: bodies, targets and prefixes."""
-    for row in splits.train:
-        yield question_text(row.question, row.choices)
-        yield row.context
-        yield from row.rationales.values()
-        yield row.label
-        yield PREDICT_PREFIX
-        yield explain_given_label_prefix(row.label)
 
 
 def prepared_key(splits: Splits, config: TrainConfig) -> str:
@@ -100,6 +64,7 @@ def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
         "stage1_rationale": pick_source(splits, config.stage1_source),
     }
     tokenizer = load_tokenizer(config, tokenizer_texts(splits))
+    check_knows_prompts(tokenizer, config.model)
     check_join(tokenizer, splits)
     every = [row for _, rows in splits.items() for row in rows]
     tokens = set_tokens(tokenizer, splits.labels, every, config)
@@ -129,69 +94,6 @@ def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
     return folder
 
 
-def tabulate(
-    rows: Sequence[Example],
-    tokens: LabelTokens,
-    tokenizer: PreTrainedTokenizerBase,
-    config: TrainConfig,
-    sources: Mapping[str, str | None],
-) -> Dataset:
-    """Return one split as a table of ids; a row without a rationale has an empty target.
-
-    Columns: id, group, tags, what `option_columns` says of the label, body_ids, cut_tokens, and
-    per use of a rationale its ids and its text (`reference`).
-    """
-    eos = cast(int, tokenizer.eos_token_id)
-
-    def target(row: Example, use: str) -> list[int]:
-        text = row.rationales.get(sources[use] or "", "")
-        return [*encode(tokenizer, text)[: config.max_rationale_length - 1], eos] if text else []
-
-    own = [row_tokens(row, tokenizer, tokens, config.max_label_length) for row in rows]
-    found = prompt_bodies(rows, own, tokenizer, tokens, config.max_input_length)
-    return Dataset.from_dict(
-        {
-            "id": [row.id for row in rows],
-            "group": [row.group for row in rows],
-            "tags": [list(row.tags) for row in rows],
-            **option_columns(rows, tokenizer, tokens, own),
-            "body_ids": [ids for ids, _ in found],
-            "cut_tokens": [cut for _, cut in found],
-            "rationale_ids": [target(row, "rationale") for row in rows],
-            "stage1_rationale_ids": [target(row, "stage1_rationale") for row in rows],
-            "reference": [row.rationales.get(sources["rationale"] or "", "") for row in rows],
-        },
-        features=COLUMNS,
-    )
-
-
-def text_table(
-    rows: Sequence[Example],
-    tokenizer: PreTrainedTokenizerBase,
-    labels: Sequence[str],
-    config: TrainConfig,
-) -> Dataset:
-    """Return rows without rationales as the table of ids that an evaluator reads.
-
-    Rows are read under the fixed set `labels`, or without one over the options that they bring.
-
-    Raises:
-        UserError: if a question does not fit.
-    """
-    tokens = set_tokens(tokenizer, labels, rows, config)
-    own = [row_tokens(row, tokenizer, tokens, config.max_label_length) for row in rows]
-    found = prompt_bodies(rows, own, tokenizer, tokens, config.max_input_length)
-    columns: dict[str, list[Any]] = {
-        "id": [row.id for row in rows],
-        "group": [row.group for row in rows],
-        **option_columns(rows, tokenizer, tokens, own),
-        "reference": [""] * len(rows),
-        "tags": [[] for _ in rows],
-        "body_ids": [ids for ids, _ in found],
-    }
-    return Dataset.from_dict(columns, features=Features({n: COLUMNS[n] for n in columns}))
-
-
 def token_counts(table: Dataset) -> dict[str, float]:
     """Return median, mean, 90th percentile and maximum body length, and the share of rows cut."""
     lengths = np.array([len(ids) for ids in table["body_ids"]])
@@ -202,6 +104,15 @@ def token_counts(table: Dataset) -> dict[str, float]:
         "max": float(lengths.max()),
         "share_cut": float((np.array(table["cut_tokens"]) > 0).mean()),
     }
+
+
+def check_knows_prompts(tokenizer: PreTrainedTokenizerBase, model: str) -> None:
+    """Raise UserError for a tokenizer without the words of a prompt.
+
+    Where a model's folder has no tokenizer, transformers makes up an empty one.
+    """
+    if tokenizer.unk_token_id in tokenizer(PREDICT_PREFIX)["input_ids"]:
+        raise UserError(f"--model {model}: no tokenizer that knows {PREDICT_PREFIX!r}")
 
 
 def check_join(tokenizer: PreTrainedTokenizerBase, splits: Splits) -> None:

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from r2d_ray.data.columns import Parts, parse_columns, table_rows
+from r2d_ray.data.columns import Parts, table_rows
 from r2d_ray.data.examples import Provenance, Splits, check_splits
 from r2d_ray.data.files import TABLE_READERS
-from r2d_ray.data.medmcqa import medmcqa_parts
-from r2d_ray.data.named import NAMED_SETS, NOT_STATED, NamedSet
-from r2d_ray.data.readers import pubmedqa_of_hub, read_bioasq, read_pubmedqa
+from r2d_ray.data.named_sets import NAMED_SETS, NOT_STATED, NamedSet
+from r2d_ray.data.official.bioasq import read_bioasq
+from r2d_ray.data.official.medmcqa import medmcqa_parts
+from r2d_ray.data.official.pubmedqa import pubmedqa_of_hub, read_pubmedqa
 from r2d_ray.data.splits import (
     SourceRows,
     fixed_labels,
@@ -30,8 +31,6 @@ from r2d_ray.data.splits import (
 )
 from r2d_ray.data.tables import hub_parts, read_parts
 from r2d_ray.errors import UserError, unknown
-
-__all__ = ["NAMED_SETS", "DataRequest", "check_source", "load_splits", "locate", "parse_columns"]
 
 HUB = "hub:"
 

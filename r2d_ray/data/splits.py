@@ -10,26 +10,27 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from r2d_ray.data.examples import Example, normalised
+from r2d_ray.method.tokens import LabelKind
 
 Rows = tuple[Example, ...]
-
 DRAWN_SHARE = 0.15
 """Share of the free rows that a split gets which the source does not name."""
+
 CONSTANT_QUESTION_SHARE = 0.05
 """A question text that more rows than this share is a form, not a key: see `leak_keys`."""
+
 CONSTANT_QUESTION_ROWS = 3
 """In a small set, so many repeats are still repeats and not a form."""
+
 MAX_LABELS = 1000
 """Most labels of a fixed label set, every one of which is scored for every row; more are open."""
-LabelKind = Literal["fixed", "choices", "open"]
-"""One set for all rows; options that each row brings; any text."""
+
 LABEL_ORDERS = (("yes", "no", "maybe"),)
 """Label sets with a customary order; any other set is sorted."""
 

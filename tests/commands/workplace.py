@@ -13,7 +13,7 @@ from shell_lines import Command
 from shown_tables import KINDS, grown, toy_rows, write_table
 from shrink import ROOT, flag_values, replaced
 
-STORED = ("tests/data/study/comparison", "tests/data/study/search", "examples/studies/comparison")
+STORED = ("examples/studies/comparison", "examples/studies/search")
 STUDY = re.compile(r"^studies/(?P<name>[^/]+)(?P<rest>/.*)?$")
 WRITE_FLAGS = ("--out", "--output", "--storage-path")
 READ_FLAGS = ("--dataset", "--input", "--data")

@@ -25,11 +25,11 @@ from ray import cloudpickle
 from ray.cluster_utils import Cluster
 from ray.train import UserCallback
 
-from r2d_ray import cluster as cluster_module
-from r2d_ray import train
-from r2d_ray.cluster import DRIVER_RESOURCE, DRIVERS, TOKEN
-from r2d_ray.models import load_weights
-from r2d_ray.train import TrainingJob, run_training
+from r2d_ray.distributed import cluster as cluster_module
+from r2d_ray.distributed import stage_job as train
+from r2d_ray.distributed.cluster import DRIVER_RESOURCE, DRIVERS, TOKEN
+from r2d_ray.distributed.stage_job import TrainingJob, run_training
+from r2d_ray.model.t5 import load_weights
 
 WAIT_S = 150.0  # until something must have happened; no test looks at how long it took
 HOLD = "hold.json"
@@ -114,7 +114,8 @@ def watched_worker(payload: dict[str, Any]) -> dict[str, Any]:
     import ray.train
     from transformers import TrainerCallback
 
-    from r2d_ray import stage, train
+    from r2d_ray.distributed import stage_job as train
+    from r2d_ray.training import stage
 
     folder = Path(payload["run_dir"])
     path = folder / "hold.json"

@@ -16,15 +16,16 @@ from conftest import tiny_config, toy_info, toy_splits
 from ray.util import placement_group, remove_placement_group
 from ray.util.state import list_actors
 
-from r2d_ray import cluster, tune
-from r2d_ray.methods import get_method
-from r2d_ray.plan import StudyPlan
-from r2d_ray.search_space import Domain, SearchSpace
-from r2d_ray.settings import StudySettings
-from r2d_ray.signals import StopSignals
-from r2d_ray.study import StudyFolder
-from r2d_ray.study_lock import StudyLock
-from r2d_ray.train import TrainingJob
+from r2d_ray.cli.command import StopSignals
+from r2d_ray.distributed import cluster
+from r2d_ray.distributed.stage_job import TrainingJob
+from r2d_ray.method.variants import get_method
+from r2d_ray.search import tuner as tune
+from r2d_ray.search.plan import StudyPlan
+from r2d_ray.search.space import Domain, SearchSpace
+from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.lock import StudyLock
+from r2d_ray.study.settings import StudySettings
 
 NAMESPACE, HOLDER = "soak", "holder"
 STEPS, EVERY, SLEEP_S = 20, 2, 0.1  # ASHA looks at step 14; the answer has until step 18
@@ -85,7 +86,7 @@ def sleep_instead(job: TrainingJob, callbacks: list[Any]) -> dict[str, Any]:
     from ray.exceptions import RayActorError
     from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-    from r2d_ray.train import MAX_FAILURES, STOP_FILE
+    from r2d_ray.distributed.stage_job import MAX_FAILURES, STOP_FILE
 
     job.run_dir.mkdir(parents=True, exist_ok=True)
     weight, rate = job.config.label_loss_weight, job.config.learning_rate

@@ -12,11 +12,11 @@ from loopback import Heard, Run, job_of, log_lines, same_weights, several_nodes,
 from loopback import watched as watched
 from ray.cluster_utils import Cluster
 
-from r2d_ray import train
-from r2d_ray.checkpoint import damage
 from r2d_ray.data.prepare import open_prepared
-from r2d_ray.stage import run_stage
-from r2d_ray.train import CHECKPOINTS_KEPT
+from r2d_ray.distributed import stage_job as train
+from r2d_ray.distributed.stage_job import CHECKPOINTS_KEPT
+from r2d_ray.training.checkpoint import damage
+from r2d_ray.training.stage import run_stage
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 Calm = tuple[Path, dict[str, Any]]

@@ -23,10 +23,10 @@ from optuna.trial import TrialState
 from ray.util.state import list_actors
 from real_study import RealStudy
 
-from r2d_ray import cluster
 from r2d_ray.data.prepare import open_prepared
-from r2d_ray.models import load_model
-from r2d_ray.train import MAX_FAILURES, STOP_FILE, TrainingJob, run_training
+from r2d_ray.distributed import cluster
+from r2d_ray.distributed.stage_job import MAX_FAILURES, STOP_FILE, TrainingJob, run_training
+from r2d_ray.model.t5 import load_model
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 

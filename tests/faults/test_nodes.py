@@ -16,8 +16,8 @@ from loopback import watched as watched
 from ray.cluster_utils import Cluster
 from toy_table import write_csv
 
+from r2d_ray.distributed.stage_job import CHECKPOINTS_KEPT
 from r2d_ray.records import TrialRecord, read_jsonl
-from r2d_ray.train import CHECKPOINTS_KEPT
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 TWO = {"num_workers": 2, "zero_stage": 2, "per_device_train_batch_size": 2}

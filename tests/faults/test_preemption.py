@@ -10,7 +10,7 @@ from loopback import Run, job_of, log_lines, same_weights, several_nodes, steps_
 from loopback import watched as watched
 from ray.cluster_utils import Cluster
 
-from r2d_ray import train
+from r2d_ray.distributed import stage_job as train
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 TWO = {"num_workers": 2, "zero_stage": 2, "per_device_train_batch_size": 2}

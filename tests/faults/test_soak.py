@@ -21,10 +21,10 @@ from leftovers import CLEANER, assert_nothing_is_left, live_actors, resident_mb,
 from optuna.trial import TrialState
 from real_study import RealStudy, journal
 
-from r2d_ray import cluster
-from r2d_ray.lease import Lease
+from r2d_ray.distributed import cluster
+from r2d_ray.distributed.stage1_cache import Lease
 from r2d_ray.records import TrialRecord, read_jsonl
-from r2d_ray.study_lock import StudyLock
+from r2d_ray.study.lock import StudyLock
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 TRIALS = int(os.environ.get("R2D_SOAK", "200"))

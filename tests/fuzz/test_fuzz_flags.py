@@ -13,14 +13,16 @@ from fuzz_cases import cases, files, harmless, run, sandbox
 from hypothesis import given
 from hypothesis import strategies as st
 
-import r2d_ray.runner  # noqa: F401  heavy: imported here rather than by the first case
+import r2d_ray.search.run  # noqa: F401  heavy: imported here rather than by the first case
 from r2d_ray import predict
-from r2d_ray.arguments import compare_parser, predict_parser, study_parser
-from r2d_ray.cli import compare_main, predict_main, tune_main
+from r2d_ray.cli.arguments import compare_parser, predict_parser, study_parser
+from r2d_ray.compare import main as compare_main
 from r2d_ray.config import SELECTION_METRICS, TrainConfig
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
-from r2d_ray.export import MODEL_FILE
-from r2d_ray.methods import METHODS
+from r2d_ray.method.variants import METHODS
+from r2d_ray.predict import main as predict_main
+from r2d_ray.study.export import MODEL_FILE
+from r2d_ray.tune import main as tune_main
 
 BASE = ["--dataset", "table.csv", "--verbosity", "quiet", "--dry-run"]
 HEADER = ["question", "context", "label", "split", "rationale.human"]

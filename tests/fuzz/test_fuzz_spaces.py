@@ -11,11 +11,11 @@ from fuzz_cases import cases, harmless, sandbox
 from hypothesis import given
 from hypothesis import strategies as st
 
-import r2d_ray.runner  # noqa: F401  heavy: imported here rather than by the first case
-from r2d_ray.cli import tune_main
+import r2d_ray.search.run  # noqa: F401  heavy: imported here rather than by the first case
 from r2d_ray.config import SELECTION_METRICS, TrainConfig
 from r2d_ray.errors import EXIT_BAD_INPUT
-from r2d_ray.search_space import distributions, load_search_space
+from r2d_ray.search.space import distributions, load_search_space
+from r2d_ray.tune import main as tune_main
 
 
 def mapping(pairs: list[tuple[str, str]]) -> str:

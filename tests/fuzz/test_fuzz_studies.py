@@ -14,14 +14,15 @@ from fuzz_cases import cases, files, harmless, run, sandbox
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2d_ray import runner
-from r2d_ray.cli import compare_main, tune_main
+from r2d_ray.compare import main as compare_main
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
-from r2d_ray.plan import make_plan
 from r2d_ray.records import write_jsonl
-from r2d_ray.settings import build_settings
-from r2d_ray.study import StudyFolder, open_study
-from r2d_ray.trial import trial_record
+from r2d_ray.search import run as runner
+from r2d_ray.search.plan import make_plan
+from r2d_ray.study.books import trial_record
+from r2d_ray.study.folder import StudyFolder, open_study
+from r2d_ray.study.settings import build_settings
+from r2d_ray.tune import main as tune_main
 
 COMMAND = ["--dataset", "table.csv", "--profile", "embedded", "--verbosity", "quiet"]
 RESUME = [*COMMAND, "--storage-path", "studies", "--name", "s"]

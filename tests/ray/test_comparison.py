@@ -8,10 +8,11 @@ import pytest
 from conftest import TINY
 from toy_table import write_csv
 
-from r2d_ray.finalists import Evaluation, predictions_file
-from r2d_ray.plausibility import plausibility_scores
+from r2d_ray.distributed.tasks import predictions_file
+from r2d_ray.evaluation.plausibility import plausibility_scores
+from r2d_ray.evaluation.scoring import EvaluationJob
 from r2d_ray.records import Prediction, TrialRecord, read_jsonl
-from r2d_ray.study import StudyFolder
+from r2d_ray.study.folder import StudyFolder
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 ARMS = ["no_stage1-1", "sft-1"]
@@ -49,7 +50,7 @@ def test_a_comparison_ends_with_a_table_and_runs_nothing_again(tmp_path: Path) -
 
     for arm, writes in zip(ARMS, (True, False), strict=True):
         for split in ("validation", "test"):
-            file = predictions_file(StudyFolder(study), Evaluation(arm, study, split, writes))
+            file = predictions_file(StudyFolder(study), EvaluationJob(arm, study, split, writes))
             rows = list(read_jsonl(file, Prediction))
             assert len(rows) == 16
             assert {row.label for row in rows} <= {"yes", "no"}

@@ -12,11 +12,11 @@ import pytest
 import torch
 from conftest import tiny_config
 
-from r2d_ray import cluster
 from r2d_ray.data.prepare import open_prepared
-from r2d_ray.models import load_model, load_weights
-from r2d_ray.stage import run_stage
-from r2d_ray.train import STOP_FILE, TrainingJob, run_training
+from r2d_ray.distributed import cluster
+from r2d_ray.distributed.stage_job import STOP_FILE, TrainingJob, run_training
+from r2d_ray.model.t5 import load_model, load_weights
+from r2d_ray.training.stage import run_stage
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 STEPS = {"max_steps": 60, "eval_steps": 10, "logging_steps": 10}
@@ -95,7 +95,7 @@ def test_two_zero_workers_train_and_a_run_asked_to_stop_ends_at_its_next_evaluat
 def test_a_loss_that_is_not_finite_fails_with_its_reason(
     tmp_path: Path, prepared_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("r2d_ray.train.MAX_FAILURES", 0)
+    monkeypatch.setattr("r2d_ray.distributed.stage_job.MAX_FAILURES", 0)
     config = tiny_config(**STEPS)
     model = load_model(config, open_prepared(prepared_dir).tokenizer)
     torch.nn.init.constant_(model.shared.weight, float("nan"))

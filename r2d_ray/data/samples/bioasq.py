@@ -22,17 +22,18 @@ from r2d_ray.data.samples.bioasq_tables import (
     QUESTIONS,
     Family,
 )
-from r2d_ray.data.samples.claims import Claim, other_than
 from r2d_ray.data.samples.dealing import (
     AMBIGUOUS,
     BINDING,
     PLAIN,
     TAG_SHARES,
+    Claim,
     Deck,
     Sizes,
     is_new,
     keyed,
     numbered,
+    other_than,
     sentence,
     shuffled_shares,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from r2d_ray.data.samples.claims import Relation, listed
+from r2d_ray.data.samples.dealing import Relation, listed
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,9 @@ from r2d_ray.data.examples import Example, normalised
 
 T = TypeVar("T")
 K = TypeVar("K")
-
 AMBIGUOUS = "ambiguous"
 BINDING = "binding"
 PLAIN = "plain"
-
 TAG_SHARES = {PLAIN: 87, BINDING: 8, AMBIGUOUS: 5}
 """Per cent of rows: `binding` needs an entity bound to its claim, `ambiguous` has no answer."""
 
@@ -110,3 +108,50 @@ def numbered(rows: Sequence[Example], split: str, rng: random.Random) -> tuple[E
     """Return the rows in random order and with ids: `<split>-00000` and so on."""
     order = rng.sample(list(rows), len(rows))
     return tuple(replace(row, id=f"{split}-{i:05d}") for i, row in enumerate(order))
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One relation in three forms: `reduce`, `reduces`, `a lowering effect of {s} on {o}`."""
+
+    base: str
+    third: str
+    noun: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """That a subject stands in a relation to an object; `setting` says in whom, may be empty."""
+
+    subject: str
+    relation: Relation
+    object: str
+    setting: str = ""
+
+    def put(self, template: str) -> str:
+        """Return the template with {s}, {o}, {in}, {base}, {third} and {noun} put in."""
+        return template.format_map(
+            {
+                "s": self.subject,
+                "o": self.object,
+                "in": self.setting,
+                "base": f"{self.relation.base} {self.object}",
+                "third": f"{self.relation.third} {self.object}",
+                "noun": self.relation.noun.format(s=self.subject, o=self.object),
+            }
+        )
+
+    def key(self) -> str:
+        """Return one line that names the claim."""
+        words = (self.subject, self.relation.base, self.object, self.setting)
+        return " ".join(word for word in words if word)
+
+
+def other_than(taken: str, items: Sequence[str], rng: random.Random) -> str:
+    """Return a random item that is not the one taken."""
+    return rng.choice([item for item in items if item != taken])
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Return the items of a text that separates them by commas."""
+    return tuple(item.strip() for item in text.split(","))

@@ -11,17 +11,18 @@ import random
 from itertools import product
 
 from r2d_ray.data.examples import SPLIT_NAMES, Example
-from r2d_ray.data.samples.claims import Claim, other_than
 from r2d_ray.data.samples.dealing import (
     AMBIGUOUS,
     BINDING,
     PLAIN,
     TAG_SHARES,
+    Claim,
     Deck,
     Sizes,
     is_new,
     keyed,
     numbered,
+    other_than,
     sentence,
     shuffled_shares,
 )

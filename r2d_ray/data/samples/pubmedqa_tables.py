@@ -6,7 +6,7 @@ The claims are made up. A word that only the verdicts of one label use occurs in
 
 from __future__ import annotations
 
-from r2d_ray.data.samples.claims import Relation, listed
+from r2d_ray.data.samples.dealing import Relation, listed
 
 EXPOSURES = listed(
     "early mobilisation, a low salt diet, light therapy, music at bedside, nurse phone follow-up,"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
-from r2d_ray.data.samples.claims import listed
+from r2d_ray.data.samples.dealing import listed
 
 DISPOSITIONS = (
     "call ambulance",

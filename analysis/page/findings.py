@@ -1,0 +1,108 @@
+"""From studies and their tables to what the summary says of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from analysis.groups import groups_of
+from analysis.page.words import Finding, Search, Setting, comparison_words, search_words
+from analysis.stats.intervals import paired_bootstrap
+from analysis.stats.row_sums import row_statistics
+from analysis.stats.significance import PRIMARY_METRIC, REFERENCE
+from analysis.studies import Study
+from analysis.tables.scores import SETTINGS
+from analysis.tables.table import Number, Table
+from r2d_ray.errors import UserError
+
+DIFFERENCES = "differences"
+"""The table of every method minus the reference on the primary metric."""
+
+
+def summarise(studies: Sequence[Study], tables: Iterable[Table]) -> list[str]:
+    """Return the summary's paragraphs, study by study.
+
+    Args:
+        studies: Opened studies, no two of one name.
+        tables: The report's; the one called `differences` is read.
+
+    Raises:
+        UserError: if a search's predictions do not fit each other.
+    """
+    rows = [row for table in tables if table.name == DIFFERENCES for row in table.rows]
+    words = []
+    for study in studies:
+        if study.is_comparison:
+            mine = [row for row in rows if row["study"] == study.info.name]
+            words += comparison_words(_setting(study, mine), [_finding(row) for row in mine])
+        else:
+            words += search_words(_search(study))
+    return words
+
+
+def _finding(row: Mapping[str, Any]) -> Finding:
+    """Return a line of the table of differences as a finding."""
+    difference, p, detectable = row["difference"], row["p_holm"], row["detectable"]
+    extras = [
+        *([row["setting"]] if row["setting"] != "default" else []),
+        *([f"rationales {row['source']}"] if row["source"] != "first" else []),
+    ]
+    name = f"{row['method']} ({', '.join(extras)})" if extras else str(row["method"])
+    return Finding(
+        name, difference.mean, difference.low, difference.high, _mean(p), _mean(detectable)
+    )
+
+
+def _mean(number: Number | None) -> float | None:
+    return None if number is None else number.mean
+
+
+def _setting(study: Study, rows: Sequence[Mapping[str, Any]]) -> Setting:
+    groups = groups_of(study)
+    done = [record.arm for record in study.done() if record.arm]
+    planned = {*study.info.space.get("arms", []), *(record.arm for record in study.records)}
+    return Setting(
+        dataset=study.info.dataset,
+        rows=max((len(study.predictions(arm)) for arm in done), default=0),
+        reference=REFERENCE,
+        seeds=[int(row["seeds"]) for row in rows],
+        arms=len(planned),
+        absent=len(planned) - len(done),
+        untested=[group.name for group in groups if group.sampling_untested],
+        points=sum(group.setting not in SETTINGS for group in groups),
+    )
+
+
+def _search(study: Study) -> Search:
+    metric = str(study.info.space.get("metric", PRIMARY_METRIC))
+    best = study.result.get("best_trial")
+    record = next((r for r in study.done() if r.trial == best), None)
+    return Search(
+        study=study.info.name,
+        method=study.info.method,
+        dataset=study.info.dataset,
+        trials=Counter(record.status for record in study.records),
+        best=None if record is None else record.trial,
+        metric=metric,
+        value=None if record is None else record.metrics.get(metric),
+        gain=_gain(study),
+    )
+
+
+def _gain(study: Study) -> Finding | None:
+    """Return best minus defaults on test, with the interval over test rows."""
+    scores = study.result.get("test", {})
+    names = {name.split(" (")[0]: name for name in scores}
+    if not {"best", "trial 0"} <= set(names):
+        return None
+    runs = [study.predictions(names[name]) for name in ("best", "trial 0")]
+    labels = [key[3:-1] for key in scores[names["best"]] if key.startswith("f1[")]
+    if not labels or not all(runs) or len({row.group for row in runs[0]}) < 2:
+        return None
+    try:
+        first, second = (row_statistics(rows, PRIMARY_METRIC, labels) for rows in runs)
+        found = paired_bootstrap([first], [second])
+    except ValueError as error:
+        raise UserError(f"{study.folder}: best against trial 0: {error}") from None
+    return Finding("best", found.estimate, found.low, found.high, None, None)

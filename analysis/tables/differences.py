@@ -1,0 +1,191 @@
+"""Tables of paired differences: every method against r2d.
+
+The difference with its interval comes first, p-values after it; p-values of the primary metric
+are corrected over the family "methods against r2d" of one study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from analysis.groups import Group, Score, notes_on, paired, runs_of
+from analysis.stats.intervals import Difference, t_interval
+from analysis.stats.significance import (
+    PRIMARY_METRIC,
+    REFERENCE,
+    McNemar,
+    holm,
+    mcnemar_exact,
+    minimum_detectable_accuracy,
+    minimum_detectable_difference,
+)
+from analysis.tables.scores import (
+    ACCURACY,
+    BERTSCORE,
+    BLEU,
+    MACRO_F1,
+    MAIN,
+    ROUGE_L,
+    SEEDS,
+    SETTINGS,
+    Row,
+    columns_of,
+    nothing,
+    untested,
+    who,
+    who_columns,
+)
+from analysis.tables.table import Column, Number, Table
+
+Pair = tuple[Group, Group]
+POINTS = MACRO_F1.factor
+SECONDARY = (ACCURACY, BLEU, ROUGE_L, BERTSCORE, *MAIN[6:])
+"""Metrics whose differences are described by intervals, in no family of tests."""
+
+
+def shown_difference(found: Difference, score: Score) -> Number:
+    """Return a difference with its interval, in the score's own units."""
+    return Number(found.estimate, None, found.low, found.high, score.factor, score.digits)
+
+
+def pairs_with_reference(groups: Sequence[Group]) -> list[Pair]:
+    """Return every method with the r2d of its study, setting and source."""
+    return [
+        (group, other)
+        for group in groups
+        if group.method != REFERENCE and group.setting in SETTINGS
+        for other in groups
+        if other.method == REFERENCE
+        and other.study is group.study
+        and (other.setting, other.source) == (group.setting, group.source)
+    ]
+
+
+def differences_table(groups: Sequence[Group]) -> Table:
+    """Return the family of tests: every method minus r2d on the primary metric."""
+    name = "differences"
+    title = "Macro-F1 against r2d in points: differences [95 % intervals], then tests"
+    found = {}
+    for group, other in pairs_with_reference(groups):
+        difference = paired(group, other, PRIMARY_METRIC)
+        if difference is not None:
+            found[group, other] = difference
+    if not found:
+        reason = "no method with stored predictions stands beside an r2d of the same seeds"
+        return nothing(name, title, reason)
+    families = {group.study.folder for group, _ in found}
+    adjusted: dict[Pair, float] = {}
+    for folder in families:
+        family = {pair: d for pair, d in found.items() if pair[0].study.folder == folder}
+        numbered = holm({str(i): d.p for i, d in enumerate(family.values())})
+        adjusted |= dict(zip(family, numbered.values(), strict=True))
+    rows = [difference_row(*pair, found[pair], adjusted[pair]) for pair in found]
+    sides = list(dict.fromkeys(group for pair in found for group in pair))
+    columns = (
+        *who_columns([group for group, _ in found]),
+        SEEDS,
+        Column("difference", "Macro-F1 minus r2d's [seeds and rows]"),
+        Column("t_interval", "The same [t, seeds only]"),
+        Column("detectable", "Detectable difference"),
+        Column("p_holm", "p (Holm)"),
+        Column("p", "p"),
+        Column("mcnemar", "McNemar p by seed"),
+    )
+    return Table(name, title, columns, tuple(rows), _difference_notes(groups, found, sides))
+
+
+def difference_row(group: Group, other: Group, found: Difference, p_holm: float) -> Row:
+    """Return one line of the family of tests."""
+    over = t_interval(found.per_seed)
+    spread = Number(over.estimate, None, over.low, over.high, POINTS, 2) if over else None
+    tests = exact_tests(group, other)
+    return who(group) | {
+        "seeds": len(found.per_seed),
+        "difference": shown_difference(found, MACRO_F1),
+        "t_interval": spread,
+        "detectable": Number(minimum_detectable_difference(found.error), factor=POINTS, digits=2),
+        "p_holm": Number(p_holm, digits=4),
+        "p": Number(found.p, digits=4),
+        "mcnemar": "; ".join(f"{seed}: {test.p:.3g}" for seed, test in tests.items()) or None,
+    }
+
+
+def exact_tests(group: Group, other: Group) -> dict[int, McNemar]:
+    """Return McNemar's test of the two methods' accuracy by common seed."""
+    ours, theirs = runs_of(group, "accuracy"), runs_of(other, "accuracy")
+    return {seed: mcnemar_exact(ours[seed], theirs[seed]) for seed in ours if seed in theirs}
+
+
+def other_differences_table(groups: Sequence[Group]) -> Table:
+    """Return every method minus r2d on the other metrics: intervals only, no tests."""
+    name = "other_differences"
+    title = "Other scores against r2d: differences [95 % intervals over seeds and rows], untested"
+    rows, shown, there = [], [], dict.fromkeys(SECONDARY, False)
+    for group, other in pairs_with_reference(groups):
+        row = who(group)
+        common = [len(group.done)]
+        for score in SECONDARY:
+            difference = paired(group, other, score.key)
+            if difference is not None:
+                row[score.key] = shown_difference(difference, score)
+                common.append(len(difference.per_seed))
+                there[score] = True
+        rows.append(row | {"seeds": min(common)})
+        shown.append(group)
+    scores = [score for score in SECONDARY if there[score]]
+    if not scores:
+        return nothing(name, title, "no method with stored predictions stands beside an r2d")
+    columns = (*who_columns(shown), SEEDS, *columns_of(scores))
+    return Table(name, title, columns, tuple(rows), notes_on(shown, scores))
+
+
+def _difference_notes(
+    groups: Sequence[Group],
+    found: Mapping[Pair, Difference],
+    sides: Sequence[Group],
+) -> tuple[str, ...]:
+    notes = [*notes_on(sides), *untested(sides)]
+    without = {group.study.info.name for group in groups} - {g.study.info.name for g, _ in found}
+    notes += [f"{name}: no method beside an r2d with the same seeds" for name in sorted(without)]
+    pairs = pairs_with_reference(groups)
+    left = [
+        f"{group.name} ({group.study.info.name})" for group, o in pairs if (group, o) not in found
+    ]
+    if left:
+        notes.append(
+            f"no stored predictions of common seeds, or one group of rows: {', '.join(left)}"
+        )
+    for (group, other), difference in found.items():
+        seeds = max(len(group.done), len(other.done))
+        if len(difference.per_seed) < seeds:
+            notes.append(f"{group.name}: {len(difference.per_seed)} common seeds of {seeds}")
+    if any(len(difference.per_seed) == 1 for difference in found.values()):
+        notes.append("with one seed the interval knows new test rows only, not new training")
+    notes += _test_size_notes(found)
+    notes.append(
+        "detectable: the true difference found with 80 % power at level 0.05, from the standard "
+        "error seen; p (Holm) is corrected over the methods of one study; McNemar's test is of "
+        "accuracy, of one seed, and takes rows as independent"
+    )
+    return tuple(notes)
+
+
+def _test_size_notes(found: Mapping[Pair, Difference]) -> list[str]:
+    """Return what difference in accuracy each study's test set can show."""
+    shares: dict[str, list[tuple[int, float]]] = {}
+    for group, other in found:
+        for seed, test in exact_tests(group, other).items():
+            rows = len(runs_of(group, "accuracy")[seed].ids)
+            discordant = (test.only_first + test.only_second) / rows
+            shares.setdefault(group.study.info.name, []).append((rows, discordant))
+    notes = []
+    for name, known in shares.items():
+        rows, share = known[0][0], fmean(share for _, share in known)
+        smallest = minimum_detectable_accuracy(rows, share) if share else None
+        said = f"{smallest:.1%}" if smallest is not None else "no difference at all"
+        notes.append(
+            f"{name}: {rows} test rows, of which two methods differ on {share:.1%}, show {said} "
+            "in accuracy with 80 % power (McNemar)"
+        )
+    return notes

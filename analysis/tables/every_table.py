@@ -1,0 +1,64 @@
+"""Every table of a report, from studies: the one place that decides which tables there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analysis.groups import groups_of
+from analysis.published import PublishedValue, read_published
+from analysis.studies import Study
+from analysis.tables.differences import differences_table, other_differences_table
+from analysis.tables.grids import ablation_table, sensitivity_table
+from analysis.tables.rationales import (
+    alignment_table,
+    equivalence_table,
+    plausibility_table,
+    sources_table,
+)
+from analysis.tables.scores import (
+    calibration_table,
+    classes_table,
+    controls_table,
+    main_table,
+    published_table,
+)
+from analysis.tables.settings import settings_table
+from analysis.tables.table import Table
+from analysis.tables.training import cost_table, data_table, searches_table
+
+
+def report_tables(
+    studies: Sequence[Study], published: Sequence[PublishedValue] | None = None
+) -> tuple[Table, ...]:
+    """Return every table, in the order of a paper.
+
+    A table that has nothing to show has no rows and no columns, and its one note says why.
+
+    Args:
+        studies: Opened studies.
+        published: Values of others; by default those of published.csv.
+
+    Raises:
+        UserError: for records that contradict each other or their predictions.
+    """
+    known = read_published() if published is None else tuple(published)
+    groups = [group for study in studies if study.is_comparison for group in groups_of(study)]
+    return (
+        main_table(groups, known),
+        differences_table(groups),
+        other_differences_table(groups),
+        controls_table(studies, groups),
+        ablation_table(groups),
+        sensitivity_table(groups),
+        sources_table(groups),
+        equivalence_table(groups),
+        alignment_table(groups),
+        plausibility_table(groups),
+        classes_table(groups),
+        calibration_table(groups),
+        searches_table(studies),
+        settings_table(studies, groups),
+        data_table(studies),
+        cost_table(studies, groups),
+        published_table(known),
+    )

@@ -1,0 +1,270 @@
+"""One table, five forms: Markdown, HTML, LaTeX, CSV and tidy Parquet, none of them live.
+
+A label or a note may hold anything a data set holds: markup, formulas and commands come out as the
+text that they are. Numbers are rounded for people; the tidy form keeps the raw values.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import math
+import re
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis.tables.table import Cell, Column, Number, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+NOT_THERE = "n/a"
+PUBLISHED = " (published)"
+FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001
+"""Beginnings that a spreadsheet may run as a formula. Source: OWASP, CSV injection."""
+
+PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+MARKDOWN = str.maketrans(
+    {c: f"\\{c}" for c in "\\`*_[]|~$#"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+)
+LATEX = str.maketrans(
+    {c: f"\\{c}" for c in "{}$&#_%"}
+    | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
+    | {"[": "{[}", "]": "{]}", "*": "{*}"}  # after a row's end they would be its arguments
+)
+LIGATURE = re.compile(r"([-,'`])(?=\1)")
+"""Pairs that LaTeX would set as one sign."""
+
+
+def write_table(table: Table, folder: Path) -> tuple[Path, ...]:
+    """Write `<name>.md`, `.html`, `.tex`, `.csv` and `.parquet` and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {".md": to_markdown, ".html": to_html, ".tex": to_latex, ".csv": to_csv}
+    paths = []
+    for ending, form in texts.items():
+        path = folder / f"{table.name}{ending}"
+        path.write_text(form(table), encoding="utf-8", newline="")
+        paths.append(path)
+    path = folder / f"{table.name}.parquet"
+    to_parquet(table, path)
+    return (*paths, path)
+
+
+def to_markdown(table: Table) -> str:
+    """Return the table in GitHub's Markdown: heading, rows of constant width, notes as a list."""
+    lines = [f"### {_line(table.title).translate(MARKDOWN)}", ""]
+    if table.rows:
+        heads = [_line(heading(column)).translate(MARKDOWN) for column in table.columns]
+        rules = ["---:" if is_numeric(table, column) else "---" for column in table.columns]
+        cells = [
+            [_markdown_cell(row.get(column.key)) for column in table.columns] for row in table.rows
+        ]
+        lines += [f"| {' | '.join(row)} |" for row in (heads, rules, *cells)] + [""]
+    lines += [f"- {_line(note).translate(MARKDOWN)}" for note in table.notes]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _markdown_cell(value: Cell | Number) -> str:
+    text = shown(value)
+    return _line(text).translate(MARKDOWN) if isinstance(value, str) else text
+
+
+def to_html(table: Table) -> str:
+    """Return the table as a `<figure>`, to stand in a page; its id is `table-<name>`."""
+    lines = [
+        f'<figure class="table" id="table-{html.escape(table.name)}">',
+        f"<figcaption>{html.escape(table.title)}</figcaption>",
+    ]
+    if table.rows:
+        lines += ['<div class="scroll"><table>', "<thead><tr>"]
+        lines += [
+            f'<th scope="col"{_html_class(table, column)}>{html.escape(heading(column))}</th>'
+            for column in table.columns
+        ]
+        lines += ["</tr></thead>", "<tbody>"]
+        for row in table.rows:
+            lines.append("<tr>")
+            lines += [
+                f"<td{_html_class(table, column)}>{html.escape(shown(row.get(column.key)))}</td>"
+                for column in table.columns
+            ]
+            lines.append("</tr>")
+        lines += ["</tbody>", "</table></div>"]
+    if table.notes:
+        notes = [f"<li>{html.escape(note)}</li>" for note in table.notes]
+        lines += ['<ul class="notes">', *notes, "</ul>"]
+    return "\n".join([*lines, "</figure>"]) + "\n"
+
+
+def _html_class(table: Table, column: Column) -> str:
+    numeric = is_numeric(table, column)
+    names = [name for name, on in (("number", numeric), ("published", column.published)) if on]
+    return f' class="{" ".join(names)}"' if names else ""
+
+
+def to_latex(table: Table) -> str:
+    """Return the table as a floating LaTeX table; it needs the package booktabs, and UTF-8."""
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
+    lines.append(rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', table.name)}}}")
+    if table.rows:
+        sides = "".join("r" if is_numeric(table, column) else "l" for column in table.columns)
+        heads = [_latex(heading(column)) for column in table.columns]
+        lines += [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", _latex_row(heads), r"\midrule"]
+        for row in table.rows:
+            lines.append(_latex_row([_latex_cell(row.get(c.key)) for c in table.columns]))
+        lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\footnotesize {_latex(note)}" for note in table.notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _latex_row(cells: list[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _latex_cell(value: Cell | Number) -> str:
+    text = shown(value)
+    if isinstance(value, str):
+        return _latex(text)
+    text = re.sub(r"-(?=[0-9])", "$-$", text)
+    return text.replace("±", r"$\pm$").replace("[", "{[}").replace("]", "{]}")
+
+
+def _latex(text: str) -> str:
+    text = "".join(c for c in _line(text) if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    return LIGATURE.sub(r"\1{}", text.translate(LATEX))
+
+
+def to_csv(table: Table) -> str:
+    """Return the rows as CSV (RFC 4180); a spread has cells of its own, so numbers stay numbers.
+
+    A text that a spreadsheet would run as a formula gets a leading apostrophe.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    parts = {column.key: _csv_parts(table, column) for column in table.columns}
+    writer.writerow(
+        [
+            inert(heading(column) + (f", {part}" if part != "mean" else ""))
+            for column in table.columns
+            for part in parts[column.key]
+        ]
+    )
+    for row in table.rows:
+        writer.writerow(
+            [
+                _csv_cell(row.get(column.key), part)
+                for column in table.columns
+                for part in parts[column.key]
+            ]
+        )
+    return out.getvalue()
+
+
+def _csv_parts(table: Table, column: Column) -> tuple[str, ...]:
+    """Return the parts of a column that are there: the mean, and sd, low and high where known."""
+    values = [row.get(column.key) for row in table.rows]
+    numbers = [value for value in values if isinstance(value, Number)]
+    spread = ("sd", "low", "high")
+    return (
+        "mean",
+        *(part for part in spread if any(getattr(n, part) is not None for n in numbers)),
+    )
+
+
+def _csv_cell(value: Cell | Number, part: str) -> str:
+    if isinstance(value, Number):
+        return rounded(getattr(value, part), value)
+    return inert(shown(value)) if part == "mean" else NOT_THERE
+
+
+def inert(text: str) -> str:
+    """Return the text with a leading apostrophe where a spreadsheet would run it as a formula."""
+    if text.startswith(FORMULA) and not PLAIN_NUMBER.fullmatch(text):
+        return f"'{text}"
+    return text
+
+
+def tidy(table: Table) -> pd.DataFrame:
+    """Return one line per row and number column, beside the row's texts.
+
+    Columns: `row` (from 0), the table's text columns by key, then `column`, `published`, and the
+    raw `mean`, `sd`, `low`, `high` (missing where there is none).
+    """
+    import pandas as pd
+
+    texts = [column for column in table.columns if not is_numeric(table, column)]
+    lines: list[dict[str, object]] = []
+    for place, row in enumerate(table.rows):
+        known = {c.key: None if row.get(c.key) is None else shown(row.get(c.key)) for c in texts}
+        for column in table.columns:
+            if column in texts:
+                continue
+            value = row.get(column.key)
+            number = value if isinstance(value, Number) else Number(_as_float(value))
+            spread = {name: getattr(number, name) for name in ("mean", "sd", "low", "high")}
+            what = {"column": column.key, "published": column.published}
+            lines.append({"row": place, **known, **what, **spread})
+    numbers = dict.fromkeys(("mean", "sd", "low", "high"), "float64")
+    words = dict.fromkeys((*(column.key for column in texts), "column"), "str")
+    kinds = {"row": "int64", **words, "published": "bool", **numbers}
+    return pd.DataFrame(lines, columns=list(kinds)).astype(kinds)
+
+
+def _as_float(value: Cell) -> float | None:
+    return None if value is None else float(value)
+
+
+def to_parquet(table: Table, path: Path) -> None:
+    """Write `tidy(table)`, its title and notes beside it as metadata."""
+    frame = tidy(table)
+    frame.attrs = {"title": table.title, "notes": list(table.notes)}
+    frame.to_parquet(path, index=False)
+
+
+def heading(column: Column) -> str:
+    """Return a column's heading, marked where its values are published ones."""
+    return column.heading + (PUBLISHED if column.published else "")
+
+
+def is_numeric(table: Table, column: Column) -> bool:
+    """Return whether a column holds numbers alone, at least one."""
+    values = [row.get(column.key) for row in table.rows]
+    found = [value for value in values if value is not None]
+    return bool(found) and not any(isinstance(value, str) for value in found)
+
+
+def shown(value: Cell | Number) -> str:
+    """Return a cell as people read it: `60.58 ± 0.46 [59.10, 61.90]`, `n/a`, or the text."""
+    if value is None:
+        return NOT_THERE
+    if not isinstance(value, Number):
+        return rounded(value, Number(None)) if isinstance(value, float) else str(value)
+    text = rounded(value.mean, value)
+    if value.sd is not None:
+        text += f" ± {rounded(value.sd, value)}"
+    if value.low is not None or value.high is not None:
+        text += f" [{rounded(value.low, value)}, {rounded(value.high, value)}]"
+    return text
+
+
+def rounded(value: float | None, like: Number) -> str:
+    """Return a number as people read it; never a nan.
+
+    Raises:
+        ValueError: if it is not finite: a table must not print what no one computed.
+    """
+    if value is None:
+        return NOT_THERE
+    if not math.isfinite(value):
+        raise ValueError(f"{value} in a table (allowed: a finite number, or None for n/a)")
+    text = f"{value * like.factor:.{like.digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def _line(text: str) -> str:
+    """Return the text on one line."""
+    return " ".join(text.split())

@@ -1,0 +1,275 @@
+"""Tables with a line per group of arms: the main comparison, controls, classes, calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from analysis.groups import Group, Score, labels_of, notes_on, over_seeds, with_interval
+from analysis.published import PublishedValue
+from analysis.stats.significance import PRIMARY_METRIC
+from analysis.studies import Study
+from analysis.tables.table import Cell, Column, Number, Table
+from r2d_ray.errors import UserError
+
+COMPARED = ("r2d", "sft", "dss", "r2d_c", "r2d_c_authors")
+"""Methods that somebody published; the others are controls."""
+
+SETTINGS = ("", "tuned")
+"""A method as it is, and as its own search left it; other settings are points of a grid."""
+
+MACRO_F1 = Score(PRIMARY_METRIC, "Macro-F1, %")
+ACCURACY = Score("accuracy", "Accuracy, %")
+BERTSCORE = Score("bertscore", "BERTScore, %")
+BLEU = Score("bleu", "BLEU", 1.0)
+ROUGE_L = Score("rouge_l", "ROUGE-L, %")
+MAIN = (
+    MACRO_F1,
+    ACCURACY,
+    BERTSCORE,
+    BLEU,
+    Score("consistency", "Consistency, %"),
+    Score("sufficiency", "Sufficiency, %"),
+    Score("reader_consistency", "Consistency (reader), %"),
+    Score("reader_sufficiency", "Sufficiency (reader), %"),
+)
+CALIBRATION = (
+    Score("ece", "ECE, %"),
+    Score("brier", "Brier", 1.0, 3),
+    Score("nll", "NLL, nats", 1.0, 3),
+    Score("out_of_set_rate", "Out of set, %"),
+    Score("generated_out_of_set_rate", "Out of set, generated, %"),
+    Score("generated_agreement", "Generated = chosen, %"),
+)
+DOSE = (
+    Score("sampled_share", "Prompts sampled, %"),
+    Score("changed_share", "Labels changed, %"),
+    Score("train_label_error", "Train label error, %"),
+)
+CLASS = tuple(Score(key, f"{key.title()}, %") for key in ("precision", "recall", "f1"))
+Row = dict[str, Cell | Number]
+
+
+def nothing(name: str, title: str, reason: str) -> Table:
+    """Return the table that has nothing to show, with the reason why."""
+    return Table(name, title, (), (), (reason,))
+
+
+def who_columns(groups: Sequence[Group]) -> tuple[Column, ...]:
+    """Return the columns that name a group among these."""
+    names = {"dataset": "Data", "model": "Model", "method": "Method"}
+    names |= {"setting": "Setting"} if any(group.setting for group in groups) else {}
+    names |= {"source": "Rationales"} if any(group.source for group in groups) else {}
+    names |= {"study": "Study"} if len({group.study.folder for group in groups}) > 1 else {}
+    return tuple(Column(key, heading) for key, heading in names.items())
+
+
+def who(group: Group) -> Row:
+    """Return the cells that name a group."""
+    return {
+        "dataset": group.study.info.dataset,
+        "model": group.model,
+        "method": group.method,
+        "setting": group.setting or "default",
+        "source": group.source or "first",
+        "study": group.study.info.name,
+        "seeds": len(group.done),
+    }
+
+
+SEEDS = Column("seeds", "Seeds")
+
+
+def columns_of(scores: Iterable[Score]) -> tuple[Column, ...]:
+    """Return a column per score."""
+    return tuple(Column(score.key, score.heading) for score in scores)
+
+
+def score_table(
+    name: str, title: str, groups: Sequence[Group], scores: Sequence[Score], reason: str
+) -> Table:
+    """Return a table of test scores over seeds; scores that no group has are left out."""
+    there = [score for score in scores if any(group.values(score.key) for group in groups)]
+    if not there:
+        return nothing(name, title, reason)
+    rows = tuple(who(g) | {score.key: over_seeds(g, score) for score in there} for g in groups)
+    columns = (*who_columns(groups), SEEDS, *columns_of(there))
+    return Table(name, title, columns, rows, notes_on(groups, there))
+
+
+def main_table(groups: Sequence[Group], published: Sequence[PublishedValue]) -> Table:
+    """Return the comparison of published methods on test, published values in own columns."""
+    name, title = "main", "Methods on test: mean ± standard deviation over seeds [95 % interval]"
+    shown = [group for group in groups if is_main(group)]
+    if not shown:
+        return nothing(name, title, "no comparison of published methods among these studies")
+    beside = {(value.method, value.dataset, value.metric): value for value in published}
+    rows: list[Row] = []
+    used: dict[PublishedValue, None] = {}
+    for group in shown:
+        row = who(group) | {score.key: over_seeds(group, score) for score in MAIN}
+        row[PRIMARY_METRIC] = with_interval(group, MACRO_F1)
+        for score in MAIN:
+            value = beside.get((group.method, group.study.info.dataset, score.key))
+            if value is not None:
+                used[value] = None
+                row[f"published_{score.key}"] = published_number(value)
+        rows.append(row)
+    metrics = {value.metric for value in used}
+    theirs = tuple(
+        Column(f"published_{score.key}", score.heading, published=True)
+        for score in MAIN
+        if score.key in metrics
+    )
+    notes = [
+        *notes_on(shown, MAIN),
+        *no_interval(rows, PRIMARY_METRIC),
+        "consistency and sufficiency are the model's own reading; (reader): an independent model's",
+        *(f"published {v.metric} of {v.method} on {v.dataset}: {v.source}" for v in used),
+    ]
+    columns = (*who_columns(shown), SEEDS, *columns_of(MAIN), *theirs)
+    return Table(name, title, columns, tuple(rows), tuple(notes))
+
+
+def is_main(group: Group) -> bool:
+    """Return whether a group belongs into the main comparison."""
+    return group.method in COMPARED and is_method(group)
+
+
+def is_method(group: Group) -> bool:
+    """Return whether a group is a method as such: no point of a grid, no compared source."""
+    return group.setting in SETTINGS and not group.source
+
+
+def no_interval(rows: Sequence[Row], key: str) -> tuple[str, ...]:
+    """Return a note on rows that have a mean but no interval."""
+    bare = [
+        str(row["method"])
+        for row in rows
+        if isinstance(number := row.get(key), Number) and number.low is None
+    ]
+    said = "no interval, for lack of stored predictions or of a second group of rows: "
+    return (said + ", ".join(bare),) if bare else ()
+
+
+def published_number(value: PublishedValue) -> Number:
+    """Return a published value in the scale of our own scores: BLEU to 100, others to 1."""
+    factor = next(score.factor for score in MAIN if score.key == value.metric)
+    return Number(value.value / factor, factor=factor, digits=2)
+
+
+def published_table(published: Sequence[PublishedValue]) -> Table:
+    """Return every published value that is known, with its source."""
+    columns = (
+        Column("method", "Method"),
+        Column("dataset", "Data"),
+        Column("metric", "Metric"),
+        Column("value", "Value", published=True),
+        Column("source", "Source"),
+    )
+    rows: tuple[Row, ...] = tuple(
+        {
+            "method": value.method,
+            "dataset": value.dataset,
+            "metric": value.metric,
+            "value": published_number(value),
+            "source": value.source,
+        }
+        for value in published
+    )
+    title = "Values that others published, on test sets of their own"
+    return Table("published", title, columns, rows)
+
+
+def controls_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:
+    """Return r2d beside its controls: changed methods, trivial answers, the context cut off."""
+    name, title = "controls", "Controls: what remains without a part of the method, or without any"
+    shown = [g for g in groups if is_method(g) and (g.method == "r2d" or g.method not in COMPARED)]
+    trivial = [row for study in studies for row in _trivial(study)]
+    if not trivial and all(group.method == "r2d" for group in shown):
+        return nothing(name, title, "no control was run in these studies")
+    rows = [
+        who(group)
+        | {score.key: over_seeds(group, score) for score in (*MAIN, ROUGE_L)}
+        | {score.key: over_seeds(group, score, "counts") for score in DOSE}
+        for group in shown
+    ] + trivial
+    scores = (*MAIN[:4], ROUGE_L, *MAIN[4:], *DOSE)
+    there = [score for score in scores if any(row.get(score.key) is not None for row in rows)]
+    columns = (*who_columns(shown), SEEDS, *columns_of(there))
+    notes = (*notes_on(shown, MAIN), *untested(shown))
+    return Table(name, title, columns, tuple(rows), notes)
+
+
+def _trivial(study: Study) -> list[Row]:
+    """Return the rows of answers that nobody had to train, from a study's result.json."""
+    if study.is_comparison:
+        found = study.result.get("controls", {})
+    else:
+        bare = "best without context"
+        test = study.result.get("test", {})
+        found = {f"{study.info.method}, {bare}": test[bare]} if bare in test else {}
+    rows = []
+    for name, scores in found.items():
+        row: Row = {"dataset": study.info.dataset, "method": name, "study": study.info.name}
+        for score in (*MAIN, ROUGE_L):
+            value = scores.get(score.key)
+            if value is None:
+                continue
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise UserError(
+                    f"{study.folder / 'result.json'}: {name}: {score.key} = {value!r} "
+                    "(allowed: a finite number)"
+                )
+            row[score.key] = Number(float(value), factor=score.factor, digits=score.digits)
+        rows.append(row)
+    return rows
+
+
+def untested(groups: Iterable[Group]) -> tuple[str, ...]:
+    """Return a note on groups that sample labels, but too rarely for sampling to be tested."""
+    names = [group.name for group in groups if group.sampling_untested]
+    said = "too few shown labels changed for scheduled sampling to be tested: "
+    return (said + ", ".join(names),) if names else ()
+
+
+def calibration_table(groups: Sequence[Group]) -> Table:
+    """Return how far label probabilities can be believed, and how often a text is no label."""
+    title = "Calibration of the label probabilities, and outputs outside the label set"
+    return score_table("calibration", title, groups, CALIBRATION, "no arm has test scores")
+
+
+def classes_table(groups: Sequence[Group]) -> Table:
+    """Return precision, recall and F1 of every class, then accuracy on rows with a tag."""
+    name, title = "per_class", "Scores by class (and, below, accuracy on tagged rows), on test"
+    rows: list[Row] = []
+    for group in groups:
+        records = list(group.done.values())
+        for label in labels_of(records[0]) if records else ():
+            row = who(group) | {"class": label, "rows": _count(group, f"support[{label}]")}
+            for score in CLASS:
+                one = Score(f"{score.key}[{label}]", "")
+                row[score.key] = over_seeds(group, one)
+            rows.append(row)
+        for key in records[0].test_metrics if records else ():
+            if key.startswith("rows["):
+                tag = key[5:-1]
+                row = who(group) | {"class": f"tagged {tag}", "rows": _count(group, key)}
+                row["accuracy"] = over_seeds(group, Score(f"accuracy[{tag}]", ""))
+                rows.append(row)
+    if not rows:
+        return nothing(name, title, "no arm has test scores")
+    tags = (ACCURACY,) if any("accuracy" in row for row in rows) else ()
+    columns = (
+        *who_columns(groups),
+        SEEDS,
+        Column("class", "Class"),
+        Column("rows", "Rows"),
+        *columns_of((*CLASS, *tags)),
+    )
+    return Table(name, title, columns, tuple(rows), notes_on(groups))
+
+
+def _count(group: Group, key: str) -> int | None:
+    values = group.values(key)
+    return int(values[0]) if values else None

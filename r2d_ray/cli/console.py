@@ -1,0 +1,231 @@
+"""What a person sees: events as lines or a live table, the plan, the result table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from r2d_ray.comparison.arms import Arm
+from r2d_ray.config import TrainConfig
+from r2d_ray.method.variants import Method
+from r2d_ray.search.plan import StudyPlan
+from r2d_ray.search.tuner import Event, StudyNote
+from r2d_ray.storage import printable
+
+SCORES = (  # column, key, decimals
+    ("macro-F1", "macro_f1", 3),
+    ("accuracy", "accuracy", 3),
+    ("out of set", "generated_out_of_set_rate", 3),
+    ("BLEU", "bleu", 1),
+    ("ROUGE-L", "rouge_l", 3),
+    ("BERTScore", "bertscore", 3),
+)
+
+
+@dataclass
+class Progress:
+    """Shows trials: a live table on a terminal, else one line per event."""
+
+    console: Console
+    metric: str
+    quiet: bool = False
+    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+    began: float = field(default_factory=time.time)
+    _live: Live | None = None
+
+    def __enter__(self) -> Progress:
+        if self.console.is_terminal and not self.quiet:
+            self._live = Live(self._table(), console=self.console, refresh_per_second=2)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, event: Event) -> None:
+        """Take in an event."""
+        if isinstance(event, StudyNote):
+            if not self.quiet:
+                say_lines(self.console, [event.text])
+            return
+        row = self.rows.setdefault(event.trial, {"status": "", "step": "", "score": ""})
+        row["status"] = event.what
+        if event.what == "started":
+            row["values"] = "  ".join(f"{k}={short(v)}" for k, v in event.values.items())
+        if event.what == "evaluated" and self.metric in event.values:
+            row["step"] = event.values.get("step", "")
+            row["score"] = f"{event.values[self.metric]:.3f}"
+        if self._live is not None:
+            self._live.update(self._table())
+        elif not self.quiet and event.what != "evaluated":
+            score = f"  {self.metric} {row['score']} at step {row['step']}" if row["score"] else ""
+            detail = f"  {row['values']}" if event.what == "started" else score
+            seconds = time.time() - self.began
+            self.console.print(
+                f"[{seconds:5.0f} s] trial {event.trial} {event.what}{detail}", markup=False
+            )
+
+    def _table(self) -> Table:
+        table = Table("trial", "status", "step", f"best {self.metric}", "values")
+        for number, row in sorted(self.rows.items()):
+            cells = (row["status"], str(row["step"]), row["score"], row.get("values", ""))
+            table.add_row(str(number), *cells)
+        return table
+
+
+def short(value: Any) -> str:
+    """Return a value in few characters."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def plan_lines(plan: StudyPlan, concurrency: int, disk_gb: float) -> list[str]:
+    """Return what a dry run prints: trial 0, trials, concurrency, steps, disk."""
+    config, settings = plan.config, plan.settings
+    steps = config.stage1_max_steps + settings.num_samples * config.max_steps
+    lines = [
+        f"study {plan.name}: method {plan.method.name} on {plan.splits.name}",
+        f"trials {settings.num_samples}, {concurrency} at once, at most {steps} optimiser steps "
+        f"(stage 1 once: {config.stage1_max_steps}; stage 2: {config.max_steps} a trial)",
+        f"estimated disk: {disk_gb:.1f} GB",
+        "trial 0:",
+    ]
+    lines += [f"  {name}: {value}" for name, value in config.model_dump().items()]
+    lines.append(f"searched ({plan.space.metric}, {plan.space.mode}):")
+    lines += [f"  {name}: {domain}" for name, domain in plan.space.search.items()]
+    return lines
+
+
+def result_lines(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the final table as Markdown lines, signatures below."""
+    names = [name for name, _, _ in SCORES]
+    lines = ["| test split | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    for row, scores in table.items():
+        cells = [cell(scores.get(key), digits) for _, key, digits in SCORES]
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    signatures = {
+        scores[k] for scores in table.values() for k in scores if k.endswith("_signature")
+    }
+    models = {scores["bertscore_model"] for scores in table.values() if "bertscore_model" in scores}
+    lines += [f"BLEU: sacreBLEU {text}" for text in sorted(signatures)]
+    lines += [f"BERTScore: {text}" for text in sorted(models)]
+    return lines
+
+
+def cell(value: Any, digits: int) -> str:
+    """Return a table cell; a score that does not exist is n/a, not 0."""
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else "n/a"
+
+
+def method_lines(methods: Mapping[str, Method]) -> list[str]:
+    """Return every method with its source and the fields in which it differs from `r2d`."""
+    lines = []
+    for method in methods.values():
+        lines += [f"{method.name}: {method.description}", f"  source: {method.source}"]
+        differing = {
+            name: value
+            for name, value in method.values.items()
+            if value != TrainConfig.model_fields[name].default
+        }
+        values = ", ".join(f"{name}={short(value)}" for name, value in differing.items())
+        lines.append(f"  differs from r2d: {values or 'in nothing'}")
+    return lines
+
+
+def arm_lines(arms: Sequence[Arm], concurrency: int) -> list[str]:
+    """Return what a comparison's dry run prints: arms, steps, concurrency."""
+    lines = [f"{len(arms)} arms, {concurrency} at once"]
+    for arm in arms:
+        config = arm.config
+        steps = f"stage 1 {config.stage1_max_steps} + stage 2 {config.max_steps} steps"
+        lines.append(f"  {arm.name}: {steps}, learning rate {short(config.learning_rate)}")
+    return lines
+
+
+COMPARED = (  # column, key, factor, decimals
+    ("macro-F1", "macro_f1", 100, 1),
+    ("accuracy", "accuracy", 100, 1),
+    ("BLEU", "bleu", 1, 1),
+    ("ROUGE-L", "rouge_l", 100, 1),
+    ("BERTScore", "bertscore", 100, 1),
+    ("own consistency", "consistency", 100, 1),
+    ("reader sufficiency", "reader_sufficiency", 100, 1),
+    ("follows swap", "reader_follows_swapped_label", 100, 1),
+    ("dose %", "changed_share", 100, 1),
+    ("Mtokens", "tokens", 1e-6, 2),
+    ("TFLOP", "model_flops", 1e-12, 2),
+)
+
+
+def comparison_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return the comparison as a Markdown table: mean ± sd over seeds on test, dose in training."""
+    names = [name for name, _, _, _ in COMPARED]
+    lines = ["| method | seeds | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
+    for method, row in result["methods"].items():
+        note = " (sampling not tested)" if untested(row) else ""
+        cells = [spread_cell(row.get(key), *units) for _, key, *units in COMPARED]
+        lines.append(f"| {method}{note} | {row['seeds']} | " + " | ".join(cells) + " |")
+    for name, scores in result["controls"].items():
+        known = {
+            key: {"mean": value, "sd": None} for key, value in scores.items() if value is not None
+        }
+        cells = [spread_cell(known.get(key), *units) for _, key, *units in COMPARED]
+        lines.append(f"| {name} | | " + " | ".join(cells) + " |")
+    return [*lines, *notes(result)]
+
+
+def spread_cell(value: Mapping[str, Any] | None, factor: float, digits: int) -> str:
+    """Return mean ± sd as a table cell; one seed has no spread, a missing score is n/a."""
+    if value is None:
+        return "n/a"
+    text = f"{factor * value['mean']:.{digits}f}"
+    return text if value["sd"] is None else f"{text} ± {factor * value['sd']:.{digits}f}"
+
+
+def notes(result: Mapping[str, Any]) -> list[str]:
+    """Return the lines below a comparison's table: same runs, unequal chances, states, reasons."""
+    lines = [
+        f"{row} is also {', '.join(others)}: the same run" for row, others in result["same"].items()
+    ]
+    rows = {m: row for m, row in result["methods"].items() if "evaluations" in row}
+    means = {method: row["evaluations"]["mean"] for method, row in rows.items()}
+    if len(set(means.values())) > 1:
+        shown = ", ".join(f"{method} {mean:g}" for method, mean in means.items())
+        lines.append(
+            "evaluations in training, each a chance to be selected, by arm (added steps bring "
+            f"more): {shown}"
+        )
+    states = ", ".join(f"{count} {state}" for state, count in sorted(result["trials"].items()))
+    lines.append(f"arms: {states}")
+    lines += [f"arm {number} failed: {why}" for number, why in result["failures"].items()]
+    if result["failures"]:
+        lines.append("the same command runs failed arms again")
+    return lines
+
+
+def untested(row: Mapping[str, Any]) -> bool:
+    """Return whether a method samples labels but changed too few prompts to be tested."""
+    sampled = row.get("sampled_share", {"mean": 0.0})["mean"] > 0
+    return bool(sampled and row["sampling_tested"]["mean"] < 1)
+
+
+def screen(to_stderr: bool) -> Console:
+    """Return the terminal or file that events go to."""
+    return Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+
+
+def say_lines(console: Console, lines: Sequence[str]) -> None:
+    """Print lines beside a live table; nothing in them steers the terminal."""
+    for line in lines:
+        console.print(printable(line), markup=False)
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Print lines; nothing in them steers the terminal."""
+    print("\n".join(map(printable, lines)), flush=True)

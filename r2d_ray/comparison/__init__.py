@@ -1,0 +1,1 @@
+"""A comparison: arms by seeds on equal terms, and their scores."""

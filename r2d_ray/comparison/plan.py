@@ -1,0 +1,189 @@
+"""From settings to a plan of a comparison: data, arms and StudyInfo; nothing is written or run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r2d_ray.comparison.arms import (
+    Arm,
+    Ground,
+    base_values,
+    check_plan,
+    make_arms,
+    tuned_values,
+    with_every_source,
+)
+from r2d_ray.comparison.grid import DEFAULT_SETTING, check_grid, method_grid
+from r2d_ray.config import build_config
+from r2d_ray.data.card import data_card
+from r2d_ray.data.examples import Splits, content_hash
+from r2d_ray.distributed.cluster import Capacity
+from r2d_ray.errors import UserError
+from r2d_ray.method.variants import Method, get_method
+from r2d_ray.records import StudyInfo
+from r2d_ray.search.plan import check_data, default_space, find_model, read_data
+from r2d_ray.search.space import SearchSpace, load_search_space
+from r2d_ray.study.folder import check_name
+from r2d_ray.study.identity import git_commit, versions
+from r2d_ray.study.settings import CompareSettings
+
+NOT_IN_STUDY = {"overrides", "resume", "storage_path", "name", "extend", "data", "study", "grid"}
+"""Settings whose effect stands elsewhere in study.json, or that have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComparePlan:
+    """All that a comparison will do."""
+
+    settings: CompareSettings
+    splits: Splits
+    arms: tuple[Arm, ...]
+    name: str
+    info: StudyInfo
+    same: dict[str, tuple[str, ...]]  # row of the table -> a grid's other points of the same run
+
+    def concurrency(self, capacity: Capacity) -> int:
+        """Return how many arms run at once."""
+        for arm in self.arms:
+            capacity.check(arm.config)
+        fits = min(capacity.concurrent_trials(arm.config) for arm in self.arms)
+        return min(fits, self.settings.max_concurrent_trials or fits, len(self.arms))
+
+
+def spaces_in_use(settings: CompareSettings) -> tuple[SearchSpace, SearchSpace | None]:
+    """Return the space and the grid of these settings; the space alone where there is no grid.
+
+    Raises:
+        UserError: for a grid that is none, or that a study or another space's metric contradicts.
+    """
+    if settings.grid is None:
+        return load_search_space(default_space(settings)), None
+    if settings.study:
+        raise UserError(
+            "--grid with --study: a grid has its own settings of each method (allowed: one of them)"
+        )
+    grid = load_search_space(settings.grid)
+    check_grid(grid)
+    if settings.space is None:
+        return grid, grid
+    space = load_search_space(settings.space)
+    rules = [f"{s.metric} to {s.mode}" for s in (space, grid)]
+    if rules[0] != rules[1]:
+        raise UserError(
+            f"--space {space.name} selects by {rules[0]}, --grid {grid.name} by {rules[1]} "
+            "(allowed: the same)"
+        )
+    return space, grid
+
+
+Settings = dict[str, dict[str, dict[str, Any]]]
+"""Method -> setting -> field values."""
+
+
+def settings_of(
+    settings: CompareSettings,
+    methods: Sequence[Method],
+    grid: SearchSpace | None,
+    base: Mapping[str, Any],
+    splits: Splits,
+) -> tuple[Settings, dict[str, tuple[str, ...]]]:
+    """Return every method's settings, and the table's rows that stand for other points too."""
+    if grid is not None:
+        grids = {m.name: method_grid(grid, m, base, settings.overrides) for m in methods}
+        same = {
+            method if setting == DEFAULT_SETTING else f"{method}-{setting}": others
+            for method, made in grids.items()
+            for setting, others in made.same.items()
+        }
+        return {name: made.settings for name, made in grids.items()}, same
+    config = build_config(base)
+    ground = Ground(
+        f"{splits.name} {content_hash(splits)[:12]}",
+        settings.profile,
+        config.model,
+        config.model_revision,
+    )
+    tuned = tuned_values([Path(study) for study in settings.study], settings.methods, ground)
+    return {name: {DEFAULT_SETTING: {}, "tuned": best} for name, best in tuned.items()}, {}
+
+
+def check_flags(methods: Sequence[Method], flags: Mapping[str, Any]) -> None:
+    """Raise UserError for a flag that no compared method heeds.
+
+    A flag is the base, a method's value stands above it.
+    """
+    for name, value in flags.items():
+        if name == "stage1_max_steps":
+            continue  # without a stage 1 an arm gets these steps in stage 2
+        if all(method.values.get(name, value) != value for method in methods):
+            raise UserError(f"{name} = {value!r}: every compared method fixes it to another value")
+
+
+def make_compare_plan(settings: CompareSettings) -> ComparePlan:
+    """Return the plan of these settings; nothing is written.
+
+    Raises:
+        UserError: for anything about data, methods or values that cannot be trained.
+    """
+    methods = [get_method(name) for name in dict.fromkeys(settings.methods)]
+    space, grid = spaces_in_use(settings)
+    base = base_values(settings.profile_values, [space, grid or space], settings.overrides)
+    base["model"] = find_model(build_config(base))
+    check_flags(methods, settings.overrides)
+    splits = read_data(settings)
+    chosen, same = settings_of(settings, methods, grid, base, splits)
+    compared = tuple(dict.fromkeys(settings.rationale_sources))
+    if compared:
+        splits = with_every_source(splits, compared)
+    arms = make_arms(
+        methods,
+        list(dict.fromkeys(settings.seeds)),
+        base,
+        settings=chosen,
+        sources=compared or (None,),
+        add_steps=settings.equal_steps,
+    )
+    if settings.equal_steps:
+        check_plan(arms)
+    for arm in arms:
+        check_data(splits, arm.config)
+    what = grid.name if grid else "compare"
+    name = settings.name or f"{splits.name}-{what}-{Path(base['model']).name}"
+    check_name(name)
+    info = compare_info(settings, name, base, space, splits, arms, chosen)
+    return ComparePlan(settings, splits, tuple(arms), name, info, same)
+
+
+def compare_info(
+    settings: CompareSettings,
+    name: str,
+    base: Mapping[str, Any],
+    space: SearchSpace,
+    splits: Splits,
+    arms: Sequence[Arm],
+    chosen: Settings,
+) -> StudyInfo:
+    """Return what study.json will say of the comparison."""
+    tuned = {method: made["tuned"] for method, made in chosen.items() if "tuned" in made}
+    return StudyInfo(
+        name=name,
+        method="compare",
+        dataset=splits.name,
+        profile=settings.profile,
+        config=build_config({**base, "seed": settings.seed}).model_dump(),
+        space={
+            "metric": space.metric,
+            "mode": space.mode,
+            "arms": [arm.name for arm in arms],
+            "tuned": tuned,  # a search that went on since may have another best trial
+        },
+        study=settings.model_dump(mode="json", exclude=NOT_IN_STUDY),
+        data_card=data_card(splits),
+        data_hash=content_hash(splits),
+        provenance=data_card(splits)["provenance"],
+        versions=versions(),
+        git_commit=git_commit(Path(__file__).parents[2]),
+    )

@@ -1,0 +1,1 @@
+"""The official layouts: one reader a data set."""

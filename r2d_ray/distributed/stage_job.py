@@ -1,0 +1,261 @@
+"""Ray Train: one stage on 1..N workers.
+
+Only JSON crosses process borders: the worker builds model, tokenizer and tables itself. Ray keeps
+the last two checkpoints; a replaced worker goes on from the newest whole one. The selected weights
+lie apart.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from r2d_ray.config import TrainConfig
+from r2d_ray.errors import UserError
+from r2d_ray.training.checkpoint import newest_whole
+
+CHECKPOINTS_KEPT = 2  # the newest may be damaged when a node dies: the one before it still serves
+MAX_FAILURES = 2  # replacements of a lost worker before the trial fails
+MAX_PREEMPTIONS = -1  # nodes taken away after a notice: any number, counted apart from failures
+NOTICE_EVERY_S = 5.0  # from one look for such a notice to the next: as often as Ray looks itself
+RUN_NAME = "ray"  # Ray's folder in a run's folder
+STOP_FILE = "stop"  # in a run's folder: asks training to end at its next evaluation
+CPUS_PER_WORKER = 1  # one thread each: sums have one order, so runs repeat bit for bit
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """One stage to train: where its data lies, what it starts from and where it may write."""
+
+    config: TrainConfig
+    stage: str
+    prepared_dir: Path
+    run_dir: Path
+    weights: Path | None = None
+    report_metric: str | None = None
+
+    @property
+    def best_dir(self) -> Path:
+        """Folder of the selected weights."""
+        return self.run_dir / "best"
+
+    def payload(self) -> dict[str, Any]:
+        """Return the job as JSON values."""
+        return {
+            "config": self.config.model_dump(),
+            "stage": self.stage,
+            "prepared_dir": str(self.prepared_dir),
+            "run_dir": str(self.run_dir),
+            "weights": str(self.weights) if self.weights else None,
+            "report_metric": self.report_metric,
+        }
+
+    @classmethod
+    def from_payload(cls, payload: dict[str, Any]) -> TrainingJob:
+        """Return the job of `payload()`."""
+        return cls(
+            config=TrainConfig.model_validate(payload["config"]),
+            stage=payload["stage"],
+            prepared_dir=Path(payload["prepared_dir"]),
+            run_dir=Path(payload["run_dir"]),
+            weights=Path(payload["weights"]) if payload["weights"] else None,
+            report_metric=payload["report_metric"],
+        )
+
+
+def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
+    """Train one stage on this rank; the return value of rank 0 is the stage's outcome."""
+    import ray.train
+
+    from r2d_ray.data.prepare import open_prepared
+    from r2d_ray.training.arguments import prepare_process
+    from r2d_ray.training.callbacks import SaveOnNotice
+    from r2d_ray.training.stage import run_stage
+
+    job = TrainingJob.from_payload(payload)
+    prepare_process(job.config)
+
+    def report(scores: dict[str, Any], checkpoint: Path) -> None:
+        ray.train.report(
+            reported(scores, job.report_metric),
+            checkpoint=ray.train.Checkpoint.from_directory(checkpoint),
+            delete_local_checkpoint_after_upload=True,
+        )
+
+    def noticed() -> bool:
+        return ray.train.get_preemption_info() is not None
+
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run_dir / "tensorboard")
+    with tempfile.TemporaryDirectory(prefix="r2d_ray_") as scratch:
+        outcome = run_stage(
+            job.config,
+            open_prepared(job.prepared_dir),
+            "stage1" if job.stage == "stage1" else "stage2",
+            output_dir=Path(scratch),
+            best_dir=job.best_dir,
+            weights=job.weights,
+            report=report,
+            stop_requested=(job.run_dir / STOP_FILE).exists,
+            resume_from=resume_point(job),
+            tracked=True,
+            callbacks=[SaveOnNotice(noticed, NOTICE_EVERY_S)],
+        )
+    return asdict(outcome)
+
+
+def reported(scores: dict[str, Any], metric: str | None) -> dict[str, Any]:
+    """Return what Ray hears of an evaluation; of a checkpoint between two, nothing."""
+    metrics = {name: _plain(value) for name, value in scores.items()}
+    if metrics and metric is not None:
+        # The searched name carries the best so far: Optuna learns a trial's last report.
+        metrics[f"current_{metric}"] = metrics[metric]
+        metrics[metric] = metrics["best_metric"]
+    return metrics
+
+
+def resume_point(job: TrainingJob) -> Path | None:
+    """Return the checkpoint from which all ranks go on, None where training begins.
+
+    Rank 0 looks. A checkpoint that was whole before Ray knew of it is made known to it now.
+
+    Raises:
+        CheckpointError: if Ray knows of checkpoints and none of them is whole.
+    """
+    import ray.train
+    from ray.train.collective import broadcast_from_rank_zero
+    from transformers import TrainerState
+
+    from r2d_ray.training.callbacks import evaluation
+
+    found: tuple[str | None, bool] | None = None
+    if ray.train.get_context().get_world_rank() == 0:
+        newest = ray.train.get_checkpoint()
+        handed = Path(newest.path) if newest else None
+        chosen = newest_whole(job.run_dir / RUN_NAME, handed)
+        known = chosen == handed or str(chosen) in {
+            one.checkpoint.path
+            for one in ray.train.get_all_reported_checkpoints(
+                ray.train.CheckpointConsistencyMode.COMMITTED
+            )
+        }
+        found = (str(chosen) if chosen else None, known)
+    path, known = broadcast_from_rank_zero(found)
+    if path is None:
+        return None
+    if not known:
+        state = TrainerState.load_from_json(str(Path(path) / "trainer_state.json"))
+        ray.train.report(
+            reported(evaluation(state, pruned=False), job.report_metric),
+            checkpoint=ray.train.Checkpoint(path),
+            checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD,
+        )
+    return Path(path)
+
+
+def run_training(job: TrainingJob, callbacks: Sequence[Any] = ()) -> dict[str, Any]:
+    """Train one stage with Ray Train and return its outcome (trainer.StageOutcome as a dict).
+
+    The same job in the same folder goes on from its last checkpoint.
+
+    Raises:
+        RuntimeError: if training raised what every attempt would, or failed from outside more than
+            `MAX_FAILURES` times; its text is the cause.
+    """
+    import ray.train
+    from ray.exceptions import RayError
+
+    from r2d_ray.distributed.failures import FailAtOnce, training_failure
+    from r2d_ray.distributed.worker_group import ProcessGroupConfig, StageWorkers
+
+    config = job.config
+    on_gpu = config.gpus_per_worker > 0
+    resources: dict[str, float] = {"CPU": CPUS_PER_WORKER}
+    if on_gpu:
+        resources["GPU"] = config.gpus_per_worker
+    job.run_dir.mkdir(parents=True, exist_ok=True)
+    trainer = StageWorkers(
+        train_worker,
+        train_loop_config=job.payload(),
+        backend_config=ProcessGroupConfig("nccl" if on_gpu else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=config.num_workers, use_gpu=on_gpu, resources_per_worker=resources
+        ),
+        run_config=ray.train.RunConfig(
+            name=RUN_NAME,
+            storage_path=str(job.run_dir),
+            failure_config=ray.train.FailureConfig(
+                max_failures=MAX_FAILURES, max_preemption_failures=MAX_PREEMPTIONS
+            ),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
+            callbacks=[FailAtOnce(), *map(evaluations_only, callbacks)],
+            worker_runtime_env={"env_vars": worker_environment(config)},
+        ),
+    )
+    try:
+        with interrupts_given_back():
+            outcome = trainer.fit().return_value
+    except (ray.train.TrainingFailedError, RayError) as error:  # the latter: Ray could not begin
+        raise RuntimeError(training_failure(error)) from error
+    assert isinstance(outcome, dict)
+    return outcome
+
+
+@contextmanager
+def interrupts_given_back() -> Iterator[None]:
+    """Restore the handler of SIGINT: Ray's stays after a run and keeps its controller alive."""
+    former = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Ray takes none
+            signal.signal(signal.SIGINT, former)
+
+
+def evaluations_only(callback: Any) -> Any:
+    """Return a callback of Ray Train that hears of evaluations, not of checkpoints between two."""
+    from ray.train import UserCallback
+
+    class EvaluationsOnly(UserCallback):
+        def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
+            if metrics[0]:
+                callback.after_report(run_context, metrics, checkpoint)
+
+    return EvaluationsOnly()
+
+
+def check_environment() -> None:
+    """Raise UserError for a secret in what `worker_environment` passes on."""
+    if "@" in urlsplit(os.environ.get("MLFLOW_TRACKING_URI", "")).netloc:
+        raise UserError(
+            "MLFLOW_TRACKING_URI holds a user or a password, which Ray would show (allowed: an "
+            "address alone; MLFLOW_TRACKING_USERNAME and _PASSWORD in the nodes' environment)"
+        )
+
+
+def worker_environment(config: TrainConfig) -> dict[str, str]:
+    """Return the environment variables of a worker process.
+
+    Ray shows them on its dashboard and in its logs: no secret may be among them.
+    """
+    # The tokenizer is used before and after forks; its own threads would only warn.
+    environment = {"TOKENIZERS_PARALLELISM": "false"}
+    if config.gpus_per_worker == 0:
+        environment["DS_ACCELERATOR"] = "cpu"
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    for name in ("HF_HUB_OFFLINE", "HF_HOME", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+        if name in os.environ:
+            environment[name] = os.environ[name]
+    return environment
+
+
+def _plain(value: Any) -> Any:
+    """Return numpy's numbers as Python's, which JSON knows."""
+    return value.item() if hasattr(value, "item") else value

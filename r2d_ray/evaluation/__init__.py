@@ -1,0 +1,1 @@
+"""Scores: labels, texts, what a rationale says of its label, and controls."""

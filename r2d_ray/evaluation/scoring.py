@@ -1,0 +1,94 @@
+"""A model over a test table: predictions written, every score of them returned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from r2d_ray.config import TrainConfig
+from r2d_ray.evaluation.label_metrics import calibration_scores, label_scores
+from r2d_ray.records import Prediction, write_jsonl
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationJob:
+    """What to run: a row's name, the model's folder, the data table, whether it writes rationales.
+
+    `aligned` adds what alignment needs: the model's own reading and rationales of swapped labels.
+    """
+
+    name: str
+    model_dir: Path
+    table: str
+    rationales: bool
+    aligned: bool = False
+
+
+def evaluate_model(
+    evaluation: EvaluationJob, prepared_dir: Path, values: dict[str, Any], out: Path
+) -> dict[str, Any]:
+    """Run a model over a test table, write its predictions to `out` and return their scores.
+
+    Labels as trained to choose them, free generation for the out-of-set rate, rationales given
+    the predicted label with sacreBLEU and ROUGE-L (BERTScore: `score_rationales`).
+    """
+    from r2d_ray.data.prepare import open_prepared
+    from r2d_ray.evaluation.evaluator import predictions
+    from r2d_ray.evaluation.plausibility import with_overlap
+    from r2d_ray.evaluation.readers import (
+        load_evaluator,
+        own_reading,
+        with_given_gold,
+        with_swapped,
+    )
+
+    config = TrainConfig.model_validate(values)
+    prepared = open_prepared(prepared_dir)
+    evaluator = load_evaluator(evaluation.model_dir, prepared_dir, config)
+    rows = prepared.tables[evaluation.table]
+    outputs = evaluator.labels(rows)
+    generated = evaluator.generated_labels(rows)
+    rationales = None
+    if evaluation.rationales:
+        rationales = evaluator.rationales(rows, [output.label for output in outputs])
+    found = predictions(rows, outputs, prepared.label_tokens.labels, rationales, generated)
+    wrote = rationales is not None
+    if wrote and evaluation.aligned:
+        found = with_given_gold(evaluator, rows, found)
+    found = with_overlap(found, human={})
+    scores = score(found, prepared.label_tokens.classes)
+    if wrote and evaluation.aligned:
+        scores |= own_reading(evaluator, found)
+        found = with_swapped(evaluator, rows, found)
+    write_jsonl(out, found)
+    return scores
+
+
+def score(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, Any]:
+    """Return every score of these predictions; tagged rows are also scored apart, by tag.
+
+    `classes` are the fixed labels or the letters of options; without them labels are open, and
+    there is neither a set to be outside of nor a probability.
+    """
+    from r2d_ray.evaluation.evaluator import prediction_metrics
+    from r2d_ray.evaluation.plausibility import plausibility_scores
+
+    scores: dict[str, Any] = dict(prediction_metrics(found, classes))
+    if classes:
+        gold = [row.class_of(row.gold_label) or "" for row in found]
+        free = [row.class_of(row.generated_label) for row in found]
+        scores["generated_out_of_set_rate"] = label_scores(gold, free, classes)["out_of_set_rate"]
+        scores |= calibration_scores(
+            gold, [row.class_probabilities(classes) for row in found], classes
+        )
+    same = sum(row.generated_label == row.label for row in found)
+    scores["generated_agreement"] = same / len(found)
+    scores |= plausibility_scores(found)
+    for tag in sorted({tag for row in found for tag in row.tags}):
+        tagged = [row for row in found if tag in row.tags]
+        right = sum(row.label == row.gold_label for row in tagged)
+        scores[f"accuracy[{tag}]"] = right / len(tagged)
+        scores[f"rows[{tag}]"] = float(len(tagged))
+    return scores

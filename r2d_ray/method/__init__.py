@@ -1,0 +1,1 @@
+"""The paper: prompts, schedules, tokens, batch, labels, sampling, losses; cycle and variants."""

@@ -1,0 +1,119 @@
+"""The losses of both stages; nothing else computes a loss.
+
+Each task's loss is a token mean over the whole optimiser step: a micro-batch returns its share
+(sum over its tokens divided by the step's token count), so that shares add up over micro-batches
+and ranks. Sources: paper section 3; train_stage1.py; train_stage2.py `DSS_Trainer.compute_loss`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from r2d_ray.method.batch import Batch, Options, select_rows
+from r2d_ray.method.cycle import cycle_share
+from r2d_ray.method.labels import PromptTable, label_log_probabilities
+from r2d_ray.method.sampling import Choice, Stage2, chosen_labels, rationale_prompts
+from r2d_ray.method.schedules import label_weight
+from r2d_ray.model.flops import Sums, pass_sums
+from r2d_ray.model.teacher_forcing import IGNORED, Pass, teacher_forced
+
+
+def stage1_loss(
+    model: nn.Module, core: PreTrainedModel, batch: Batch, table: PromptTable
+) -> tuple[Tensor, Sums]:
+    """Return this micro-batch's share of the rationale loss and the sums to be logged."""
+    ids, mask = table.explain(batch)
+    out = teacher_forced(model, core, ids, mask, batch["rationale_ids"])
+    loss = out.loss_sum / max(1, batch["rationale_tokens"])
+    sums = pass_sums(core, mask, batch["rationale_ids"] != IGNORED)
+    return loss, {"rationale_loss": loss.detach(), **sums}
+
+
+def stage2_loss(
+    model: nn.Module, core: PreTrainedModel, batch: Batch, step: int, stage: Stage2
+) -> tuple[Tensor, Sums]:
+    """Return this micro-batch's share of alpha x label loss + (1 - alpha) x rationale loss.
+
+    Args:
+        model: The wrapped model; `core` is the T5 inside it.
+        core: Used for the passes that need no gradient.
+        batch: A micro-batch of `StepBatches` on the device.
+        step: Optimiser step, 0-based; sets alpha, the gold probability and the coins.
+        stage: Config, prompts and tokenizer.
+    """
+    config, table = stage.config, stage.table
+    alpha = label_weight(step, config)
+    ids, mask = table.predict(batch)
+    options = table.options(batch)
+    targets = options.targets_of(batch["label_index"])
+    label_pass = teacher_forced(model, core, ids, mask, targets)
+    label_loss = label_pass.loss_sum / max(1, batch["label_tokens"])
+    sums: Sums = {"label_loss": label_loss.detach(), "alpha": alpha}
+    sums |= pass_sums(core, mask, targets != IGNORED)
+    sums["rows"] = float(len(targets))
+    with torch.no_grad():
+        choice = predict_pass_choice(core, label_pass, mask, targets, options)
+        sums["label_errors"] = (choice.index != batch["label_index"]).sum()
+        if config.needs_running_means:
+            sums["confidence"] = choice.confidence.sum()
+            sums["confidence_rows"] = float(len(targets))
+    if not config.trains_rationales:
+        return label_loss, sums
+
+    rows = batch["explained"]
+    batch = select_rows(batch, rows)
+    choice = Choice(choice.index[rows], choice.confidence[rows])
+    prompts = rationale_prompts(core, batch, choice, step, stage, (ids[rows], mask[rows]))
+    targets = batch["rationale_ids"]
+    if config.wrong_label_target == "drop":
+        targets = targets.masked_fill(prompts.wrong[:, None], IGNORED)
+    rationale_pass = teacher_forced(model, core, prompts.ids, prompts.mask, targets)
+    # The divisor counts dropped rows too: dropping a row must not raise the weight of the others.
+    rationale_loss = rationale_pass.loss_sum / max(1, batch["rationale_tokens"])
+    sums.update(prompts.sums, rationale_loss=rationale_loss.detach())
+    add(sums, pass_sums(core, prompts.mask, targets != IGNORED))
+    loss = alpha * label_loss + (1.0 - alpha) * rationale_loss
+    if config.cycle_loss_weight > 0 and step > config.sampling_start_ratio * config.max_steps:
+        cycle, cost = cycle_share(model, core, batch, rationale_pass, targets, prompts, step, stage)
+        add(sums, cost)
+        sums["cycle_loss"] = cycle.detach()
+        loss = loss + config.cycle_loss_weight * cycle
+    return loss, sums
+
+
+def predict_pass_choice(
+    core: PreTrainedModel, label_pass: Pass, mask: Tensor, targets: Tensor, options: Options
+) -> Choice:
+    """Return the labels that the predict pass already made would choose.
+
+    `targets` (rows, width) are the gold labels'. Open labels are not scored: see `forced_choice`.
+    """
+    if not options.packed:
+        return forced_choice(label_pass, targets)
+    lengths = (targets != IGNORED).sum(dim=1)
+    first = label_pass.logits[lengths.cumsum(0) - lengths]
+    return chosen_labels(
+        label_log_probabilities(core, first, label_pass.encoder_states, mask, options)
+    )
+
+
+def forced_choice(label_pass: Pass, targets: Tensor) -> Choice:
+    """Return whether each row's open label would be written: index 0 if so, else -1.
+
+    Where the likeliest token differs from gold nowhere, greedy decoding writes gold; where it
+    does, decoding leaves gold at the first such place. The confidence is the exponential of the
+    mean log-probability of these likeliest tokens.
+    """
+    keep = targets != IGNORED
+    best = label_pass.logits.float().log_softmax(dim=-1).max(dim=-1)
+    other = torch.zeros_like(targets).masked_scatter(keep, (best.indices != targets[keep]).long())
+    scores = torch.zeros(keep.shape, device=keep.device).masked_scatter(keep, best.values)
+    return Choice(-other.amax(dim=1), (scores.sum(dim=1) / keep.sum(dim=1)).exp())
+
+
+def add(sums: Sums, more: Sums) -> None:
+    """Add sums of the same names in place."""
+    for name, value in more.items():
+        sums[name] = sums[name] + value

@@ -1,0 +1,240 @@
+"""Task-level scheduled sampling: which label each rationale prompt shows.
+
+Sources: paper section 3, train_stage2.py `compute_loss`; the confidence gate is Reason2Decide-C's
+(src/r2dc_stage2.py). Coins are keyed by (seed, row, step) and drawn first, so that nothing is
+decoded while every row shows gold. Running means over the steps (train error, gate threshold) are
+part of the checkpoint and the same on every rank.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from r2d_ray.config import TrainConfig
+from r2d_ray.method.batch import Batch, Options, pad
+from r2d_ray.method.labels import PromptTable, label_log_probabilities, text_prefixes
+from r2d_ray.method.schedules import coin, gold_probability
+from r2d_ray.method.tokens import encode
+from r2d_ray.model.decoding import generate_with_confidence
+from r2d_ray.model.flops import Sums
+from r2d_ray.model.teacher_forcing import IGNORED
+
+FILE = "running.json"
+
+
+@dataclass
+class RunningMeans:
+    """What losses may know of the steps before.
+
+    `train_error` is an exponential mean of the train label error, corrected for its start.
+    `threshold` is the confidence gate's: the mean confidence up to the start of sampling, then of
+    the last full window. Sources: Reason2Decide-C `update_tau`, which runs by micro-batch and by
+    rank; here by step and over all ranks.
+    """
+
+    steps: int = 0
+    error_sum: float = 0.0
+    threshold: float = 1.0
+    window_sum: float = 0.0
+    window_rows: float = 0.0
+
+    def train_error(self, config: TrainConfig) -> float:
+        """Return the running train label error in [0, 1]; 0 before the first step."""
+        weight = 1.0 - config.train_error_memory**self.steps
+        return self.error_sum / weight if weight > 0 else 0.0
+
+    def update(self, errors: float, rows: float, confidence: float, config: TrainConfig) -> None:
+        """Take in one optimiser step.
+
+        Args:
+            errors: Rows whose chosen label was wrong.
+            rows: Rows of the step.
+            confidence: Sum of the chosen labels' confidences.
+            config: Uses `train_error_memory`, `gate_window_steps`, `sampling_start_ratio`.
+        """
+        memory = config.train_error_memory
+        self.error_sum = memory * self.error_sum + (1.0 - memory) * errors / rows
+        self.steps += 1
+        self.window_sum += confidence
+        self.window_rows += rows
+        start = max(1, math.ceil(config.sampling_start_ratio * config.max_steps))
+        after = self.steps - start
+        if after == 0 or (after > 0 and after % config.gate_window_steps == 0):
+            self.threshold = self.window_sum / self.window_rows
+            self.window_sum = self.window_rows = 0.0
+
+    def values(self) -> dict[str, float]:
+        """Return the state as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage2:
+    """What stage 2 needs beside model and batch."""
+
+    config: TrainConfig
+    table: PromptTable
+    tokenizer: PreTrainedTokenizerBase
+    running: RunningMeans = field(default_factory=RunningMeans)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The model's own labels: index and confidence, each (rows,).
+
+    The index is a place among the row's labels; -1 is a text that is none of them.
+    """
+
+    index: Tensor
+    confidence: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Rationale prompts: ids and mask, which rows show a wrong label, the shown labels' targets."""
+
+    ids: Tensor
+    mask: Tensor
+    wrong: Tensor
+    label_targets: Tensor
+    sums: Sums
+
+
+def chosen_labels(log_probabilities: Tensor) -> Choice:
+    """Return the choice of log-probabilities (rows, labels) over the rows' labels."""
+    best = log_probabilities.max(dim=-1)
+    return Choice(best.indices, best.values.exp())
+
+
+def rationale_prompts(
+    core: PreTrainedModel,
+    batch: Batch,
+    choice: Choice,
+    step: int,
+    stage: Stage2,
+    predict_prompt: tuple[Tensor, Tensor],
+) -> Prompts:
+    """Return the rationale prompts of a batch at a step.
+
+    A row shows its gold label where its coin falls below the gold probability, else what
+    `sampling_label` says. `predict_prompt` (ids, mask) serves a choice that needs its own pass.
+    """
+    config, table = stage.config, stage.table
+    options = table.options(batch)
+    gold = batch["label_index"]
+    probability = gold_probability(step, config)
+    coins = [coin(config.seed, row, step) >= probability for row in batch["ids"]]
+    sampled = torch.tensor(coins, device=gold.device)
+    predicted = config.sampling_label == "predicted"  # else nothing need be decoded
+    if config.rationale_prompt == "plain":
+        sampled = torch.zeros_like(sampled)
+        ids, mask = table.explain(batch)
+        shown = gold
+    elif predicted and config.label_choice == "generate" and (any(coins) or config.confidence_gate):
+        return generated_prompts(core, batch, sampled, step, stage, predict_prompt)
+    else:
+        if predicted and any(coins) and not config.sampling_dropout:
+            choice = labels_without_dropout(core, options, *predict_prompt)
+        if config.confidence_gate:
+            sampled = sampled & gate(choice.confidence, batch, step, stage)
+        shown = torch.where(sampled, replacement(choice, batch, step, stage), gold)
+        ids, mask = table.explain_given(batch, shown)
+    wrong = shown != gold
+    sums = sampling_sums(batch, sampled, wrong, probability)
+    return Prompts(ids, mask, wrong, options.targets_of(shown), sums)
+
+
+def replacement(choice: Choice, batch: Batch, step: int, stage: Stage2) -> Tensor:
+    """Return the label (rows,) that takes the place of gold where a row is sampled.
+
+    `random_wrong` shows a wrong label with the probability of the running train error, whether or
+    not the model errs on the row: the same dose as the model's own errors, without the model.
+    """
+    config, gold = stage.config, batch["label_index"]
+    if config.sampling_label == "predicted":
+        return choice.index
+    error, counts = stage.running.train_error(config), stage.table.options(batch).counts(len(gold))
+    shift = [
+        1 + int(coin(config.seed, row, step, "which") * (count - 1))
+        if coin(config.seed, row, step, "error") < error
+        else 0
+        for row, count in zip(batch["ids"], counts.tolist(), strict=True)
+    ]
+    return torch.remainder(gold + torch.tensor(shift, device=gold.device), counts)
+
+
+def gate(confidence: Tensor, batch: Batch, step: int, stage: Stage2) -> Tensor:
+    """Return where (rows,) the confidence gate lets a predicted label through."""
+    config = stage.config
+    coins = [coin(config.seed, row, step, "gate") for row in batch["ids"]]
+    steep = config.gate_steepness * (confidence - stage.running.threshold)
+    open_ = torch.sigmoid(steep)
+    return torch.tensor(coins, device=confidence.device).lt(open_)
+
+
+def sampling_sums(batch: Batch, sampled: Tensor, wrong: Tensor, probability: float) -> Sums:
+    """Return what is logged of the prompts that have a rationale to learn."""
+    has_target = (batch["rationale_ids"] != IGNORED).any(dim=1)
+    return {
+        "gold_probability": probability,
+        "prompts": has_target.sum(),
+        "sampled": (sampled & has_target).sum(),
+        "changed": (wrong & has_target).sum(),
+    }
+
+
+@torch.no_grad()
+def labels_without_dropout(
+    core: PreTrainedModel, options: Options, ids: Tensor, mask: Tensor
+) -> Choice:
+    """Return the labels chosen with dropout off, by a pass of its own."""
+    training = core.training
+    core.eval()
+    start = torch.full((len(ids), 1), core.config.decoder_start_token_id, device=ids.device)
+    out = core(input_ids=ids, attention_mask=mask, decoder_input_ids=start, use_cache=False)
+    scores = label_log_probabilities(
+        core, out.logits[:, 0], out.encoder_last_hidden_state, mask, options
+    )
+    core.train(training)
+    return chosen_labels(scores)
+
+
+@torch.no_grad()
+def generated_prompts(
+    core: PreTrainedModel,
+    batch: Batch,
+    sampled: Tensor,
+    step: int,
+    stage: Stage2,
+    predict_prompt: tuple[Tensor, Tensor],
+) -> Prompts:
+    """Return prompts that show freely generated labels where sampled (the authors' way)."""
+    config, table, tokenizer = stage.config, stage.table, stage.tokenizer
+    core.train(config.sampling_dropout)
+    texts, confidence = generate_with_confidence(
+        core,
+        tokenizer,
+        *predict_prompt,
+        config.max_label_length,
+        synced=config.zero_stage == 3,
+        over_padding=config.r2d_c_variant == "authors",
+    )
+    core.train()
+    sums: Sums = {}
+    if config.confidence_gate:
+        sampled = sampled & gate(confidence, batch, step, stage)
+        sums = {"confidence": confidence.sum(), "confidence_rows": float(len(texts))}
+    gold = table.gold_texts(batch)
+    use = sampled.tolist()
+    shown = [text if own else right for text, right, own in zip(texts, gold, use, strict=True)]
+    prefixes, lengths, shown = text_prefixes(tokenizer, shown, table, batch)
+    ids, mask = table.join(prefixes, lengths, batch)
+    wrong = torch.tensor([a != b for a, b in zip(shown, gold, strict=True)], device=ids.device)
+    targets = [[*encode(tokenizer, text), table.eos] for text in shown]
+    sums |= sampling_sums(batch, sampled, wrong, gold_probability(step, config))
+    return Prompts(ids, mask, wrong, pad(targets, IGNORED).to(ids.device), sums)

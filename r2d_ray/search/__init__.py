@@ -1,0 +1,1 @@
+"""A search: space, plan, trials, samplers."""

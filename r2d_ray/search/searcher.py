@@ -1,0 +1,287 @@
+"""Optuna as a study of self-ending trials needs it.
+
+Ray Tune asks and tells; the states PRUNED and FAIL, values and reasons stand in Optuna's journal.
+A trial that a kill left RUNNING keeps its number and its parameters and is handed out again first.
+The scheduler is ASHA that only asks a trial to end, and survives a kill.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from r2d_ray.records import TrialRecord
+from r2d_ray.search.samplers import WARM, is_ours, make_sampler
+from r2d_ray.storage import cut_torn_line
+
+
+def open_journal(path: Path, name: str, direction: Literal["maximize", "minimize"]) -> optuna.Study:
+    """Return the Optuna study of this journal file, made if it is not there.
+
+    A torn last line is cut off first: Optuna skips it, but would append to it.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # our own lines tell of trials
+    cut_torn_line(path)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    return optuna.create_study(
+        study_name=name, storage=storage, direction=direction, load_if_exists=True
+    )
+
+
+def warm_start(
+    study: optuna.Study,
+    source: str,
+    records: Iterable[TrialRecord],
+    distributions: Mapping[str, BaseDistribution],
+    metric: str,
+) -> int:
+    """Add another study's finished trials for the sampler to learn from; return how many fit.
+
+    A trial fits if it has every searched field and its values lie in this study's ranges. Added
+    once: a resumed study has them already. They count for nothing else.
+    """
+    if not all(map(is_ours, study.trials)):
+        return 0
+    added = 0
+    for record in records:
+        values = {name: record.config.get(name) for name in distributions}
+        if record.status != "done" or metric not in record.metrics:
+            continue
+        try:
+            trial = optuna.trial.create_trial(
+                params=values,
+                distributions=dict(distributions),
+                value=record.metrics[metric],
+                user_attrs={WARM: source},
+            )
+        except (ValueError, TypeError):  # outside a range, or not searched there
+            continue
+        study.add_trial(trial)
+        added += 1
+    return added
+
+
+def settle(study: optuna.Study, record: TrialRecord, metric: str) -> None:
+    """Tell Optuna how a trial ended, once: COMPLETE, PRUNED or FAIL with values and reason."""
+    frozen = study.trials[record.trial]
+    if frozen.state.is_finished():
+        return
+    trial = optuna.trial.Trial(study, frozen._trial_id)
+    known = frozen.intermediate_values
+    best: float | None = None
+    for evaluation in record.curve:
+        value = evaluation.scores[metric]
+        maximise = study.direction == optuna.study.StudyDirection.MAXIMIZE
+        best = value if best is None else (max if maximise else min)(best, value)
+        if evaluation.step not in known:
+            trial.report(best, evaluation.step)
+    if record.reason:
+        trial.set_user_attr("reason", record.reason)
+    if record.status == "done":
+        study.tell(frozen.number, record.metrics[metric])
+    else:
+        state = TrialState.PRUNED if record.status == "pruned" else TrialState.FAIL
+        study.tell(frozen.number, state=state)
+
+
+def complete_draw(
+    study: optuna.Study,
+    number: int,
+    sampler: optuna.samplers.BaseSampler,
+    distributions: Mapping[str, BaseDistribution],
+) -> None:
+    """Give a trial that was killed within its draw the values that it was about to get.
+
+    The draw is repeated in a copy of the study as it was before the trial: drawing the rest alone
+    would take the first random numbers again. What stands in the journal stays.
+    """
+    trial = study.trials[number]
+    missing = [name for name in distributions if name not in trial.params]
+    if not missing:
+        return
+    copy = optuna.create_study(direction=study.direction, sampler=sampler)
+    copy.add_trials(study.trials[:number])
+    if "fixed_params" in trial.system_attrs:  # trial 0
+        copy.enqueue_trial(trial.system_attrs["fixed_params"])
+    drawn = copy.ask(dict(distributions)).params
+    for name in missing:
+        value = distributions[name].to_internal_repr(drawn[name])
+        study._storage.set_trial_param(trial._trial_id, name, value, distributions[name])
+
+
+class StudySearcher(Searcher):
+    """Hands Optuna's trials to Tune and tells Optuna what became of them.
+
+    Args:
+        study: The journal's study.
+        distributions: What is searched.
+        metric: The searched score.
+        mode: `max` or `min`.
+        sampler: One of `SAMPLERS`.
+        seed: Of the sampler.
+        ended: Called with a trial's number and values when it is over; returns its record.
+        ask_to_end: Asks a trial to end at its next evaluation.
+        deadline: Unix time after which no trial starts and running ones are asked to end.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        distributions: Mapping[str, BaseDistribution],
+        *,
+        metric: str,
+        mode: str,
+        sampler: str,
+        seed: int,
+        ended: Callable[[int, Mapping[str, Any]], TrialRecord],
+        ask_to_end: Callable[[int], None],
+        deadline: float = math.inf,
+    ) -> None:
+        super().__init__(metric=metric, mode=mode)
+        self.study = study
+        self.distributions = dict(distributions)
+        self.sampler_name = sampler
+        self.seed = seed
+        self.ended = ended
+        self.ask_to_end = ask_to_end
+        self.deadline = deadline
+        self.numbers: dict[str, int] = {}
+        running = (t.number for t in study.trials if t.state == TrialState.RUNNING)
+        self.unfinished: list[int] = list(running)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """Return the next trial: an unfinished one first, else a new one from the sampler."""
+        if time.time() > self.deadline:
+            return str(Searcher.FINISHED)
+        if self.unfinished:
+            number = self.unfinished.pop(0)
+            complete_draw(self.study, number, self._sampler(number), self.distributions)
+        else:
+            known = sum(t.state != TrialState.WAITING for t in self.study.trials)
+            self.study.sampler = self._sampler(known)
+            number = self.study.ask(self.distributions).number
+        self.numbers[trial_id] = number
+        return {"trial": number, "values": dict(self.study.trials[number].params)}
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        return make_sampler(self.sampler_name, self.seed, number, self.distributions)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Pass an evaluation on as an intermediate value; the trial's own record has them all."""
+        if time.time() > self.deadline:
+            self.ask_to_end(self.numbers[trial_id])
+        frozen = self.study.trials[self.numbers[trial_id]]
+        step = result.get("step")
+        if step is None or step in frozen.intermediate_values or frozen.state.is_finished():
+            return
+        optuna.trial.Trial(self.study, frozen._trial_id).report(result[self.metric], step)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Settle the trial from its record."""
+        number = self.numbers.pop(trial_id)
+        record = self.ended(number, self.study.trials[number].params)
+        settle(self.study, record, self.metric)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing: Tune pickles its parts into the study, and none is ever read back."""
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: the journal is the state, and no pickle is ever read back."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing: a resumed study opens its journal."""
+
+
+REDUCTION_FACTOR = 3  # ASHA keeps the best third at its rung (Li et al. 2018 use 2 to 4)
+
+
+class SelfEndingASHA(AsyncHyperBandScheduler):
+    """ASHA with one rung that asks a trial to end instead of killing it.
+
+    A killed driver leaves its workers' placement group behind (ray#54305). The decision is left
+    with `ask_to_end(trial number)`, where training looks at its next evaluation.
+    """
+
+    def __init__(
+        self,
+        *,
+        metric: str,
+        mode: str,
+        rung_step: int,
+        max_steps: int,
+        ask_to_end: Callable[[int], None],
+    ) -> None:
+        super().__init__(
+            time_attr="step",
+            metric=metric,
+            mode=mode,
+            grace_period=rung_step,
+            max_t=max_steps,
+            reduction_factor=REDUCTION_FACTOR,
+        )
+        self.ask_to_end = ask_to_end
+
+    def on_trial_add(self, tune_controller: TuneController, trial: TuneTrial) -> None:
+        """Take a trial in; one that goes on after a kill is known under its number."""
+        super().on_trial_add(tune_controller, trial)
+        for _, recorded in self._brackets[0]._rungs:
+            if former_id(trial.config["trial"]) in recorded:
+                recorded[trial.trial_id] = recorded.pop(former_id(trial.config["trial"]))
+
+    def on_trial_result(
+        self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]
+    ) -> str:
+        """Never stop a trial from outside."""
+        if result.get("step", self._max_t) < self._max_t:
+            decision = super().on_trial_result(tune_controller, trial, result)
+            if decision == TrialScheduler.STOP:
+                self.ask_to_end(trial.config["trial"])
+        return str(TrialScheduler.CONTINUE)
+
+    def remember(self, number: int, values: Mapping[int, float]) -> None:
+        """Enter what former sessions heard of a trial: the best so far at its evaluations, by step.
+
+        Tune asks here before it tells the searcher: what stands in the journal is decided.
+        """
+        for rung, recorded in self._brackets[0]._rungs:
+            at_rung = min((step for step in values if step >= rung), default=None)
+            if at_rung is not None:
+                recorded[former_id(number)] = self._metric_op * values[at_rung]
+
+    def catch_up(self, study: optuna.Study, number: int, values: Mapping[int, float]) -> None:
+        """Decide on evaluations of a killed trial that nobody had heard of, as Tune would have.
+
+        Args:
+            study: The journal's study, which hears of them too.
+            number: The trial's.
+            values: The best so far at all evaluations that the trial left, by step.
+        """
+        trial = SimpleNamespace(trial_id=former_id(number), config={"trial": number})
+        super().on_trial_add(None, trial)
+        frozen = study.trials[number]
+        for step in sorted(values.keys() - frozen.intermediate_values.keys()):
+            self.on_trial_result(None, trial, {"step": step, self.metric: values[step]})
+            optuna.trial.Trial(study, frozen._trial_id).report(values[step], step)
+
+
+def former_id(number: int) -> str:
+    """Return how ASHA calls a trial of a former session."""
+    return f"former-{number}"

@@ -1,0 +1,264 @@
+"""Search spaces: YAML data -> SearchSpace -> Optuna distributions.
+
+A space names TrainConfig fields and nothing else, so a value keeps one name from the file to the
+tables. Files are data: no tags, anchors, inheritance or conditions.
+"""
+
+from __future__ import annotations
+
+import os
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from r2d_ray.config import SELECTION_METRICS, TrainConfig, build_config
+from r2d_ray.errors import UserError, unknown
+from r2d_ray.storage import read_plain_yaml
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+
+# Beside the package in a checkout and in site-packages alike. Not importlib.resources: a folder
+# without modules is a namespace package, which would also take a `search_spaces` folder of the
+# user's, and which Python 3.11 cannot read in an editable install.
+SPACES = Path(__file__).resolve().parents[2] / "search_spaces"
+DEFAULT = "default"  # a choice that stands for trial 0's value, which differs by profile and flags
+SCALARS = (bool, int, float, str, type(None))  # what Optuna's journal keeps as a choice
+
+
+class Domain(BaseModel):
+    """What one field may be: `low` to `high`, both included, evenly or in `log`; or `choices`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    type: Literal["float", "int", "categorical"]
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: Annotated[tuple[Any, ...], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> Domain:
+        if self.type == "categorical":
+            if self.choices is None or self.low is not None or self.high is not None or self.log:
+                raise ValueError("type categorical takes choices, and no low, high or log")
+            if not all(isinstance(choice, SCALARS) for choice in self.choices):
+                raise ValueError(f"choices {self} (allowed: numbers, words, true, false, null)")
+        elif self.low is None or self.high is None or self.choices is not None:
+            raise ValueError(f"type {self.type} takes low and high, and no choices")
+        elif self.low >= self.high:
+            raise ValueError(f"low = {self.low} is not below high = {self.high}")
+        elif self.log and self.low <= 0:
+            raise ValueError(f"low = {self.low} has no logarithm (allowed: above 0, or log: false)")
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value of a numeric domain."""
+        assert self.low is not None  # by _check_shape
+        assert self.high is not None
+        return self.low, self.high
+
+    @property
+    def relative(self) -> bool:
+        """Whether a choice stands for trial 0's value."""
+        return self.choices is not None and DEFAULT in self.choices
+
+    def resolved(self, value: Any) -> Domain:
+        """Return the domain with trial 0's value in the place of the word; doubles fall away."""
+        if self.choices is None or not self.relative:
+            return self
+        choices = dict.fromkeys(value if choice == DEFAULT else choice for choice in self.choices)
+        return self.model_copy(update={"choices": tuple(choices)})
+
+    def contains(self, value: Any) -> bool:
+        """Return whether the value can be drawn from this domain."""
+        if self.choices is not None:
+            return value in self.choices
+        low, high = self.bounds
+        return bool(low <= value <= high)
+
+    def __str__(self) -> str:
+        """Return the domain as an error shows it."""
+        values = self.bounds if self.choices is None else self.choices
+        return f"[{', '.join(map(repr, values))}]"
+
+
+class SearchSpace(BaseModel):
+    """What a study searches: `metric` to `mode`, over `search`, with `fixed` for every trial.
+
+    Keys of `fixed` and `search` are TrainConfig fields; their values lie within its bounds. The
+    word `default` may be a choice until `prepare_space` knows trial 0's value.
+    `model_dump(mode="json")` and `model_validate` carry a space through study.json unchanged.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    metric: str
+    mode: Literal["min", "max"]
+    fixed: dict[str, Any] = Field(default_factory=dict)
+    search: Annotated[dict[str, Domain], Field(min_length=1)]
+
+    @field_validator("metric")
+    @classmethod
+    def _check_metric(cls, metric: str) -> str:
+        if metric not in SELECTION_METRICS:
+            raise unknown("metric", metric, SELECTION_METRICS)
+        return metric
+
+    @field_validator("fixed")
+    @classmethod
+    def _check_fixed(cls, fixed: dict[str, Any]) -> dict[str, Any]:
+        return {field: _field_value(field, value) for field, value in fixed.items()}
+
+    @field_validator("search")
+    @classmethod
+    def _check_search(cls, search: dict[str, Domain]) -> dict[str, Domain]:
+        return {field: _in_bounds(field, domain) for field, domain in search.items()}
+
+    @model_validator(mode="after")
+    def _check_overlap(self) -> SearchSpace:
+        both = [field for field in self.search if field in self.fixed]
+        if both:
+            raise ValueError(f"{both[0]} is both fixed and searched (allowed: one of them)")
+        return self
+
+    def fixed_by(self, flags: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the flags that end the search of a field.
+
+        A search whose choices hold `default` goes on, with the flag's value in the word's place.
+        """
+        search = self.search
+        return {k: v for k, v in flags.items() if k in search and not search[k].relative}
+
+
+def _field_value(field: str, value: object) -> Any:
+    """Return the value as TrainConfig reads it: `1e-5`, a string in YAML, becomes a number."""
+    return getattr(build_config({field: value}), field)
+
+
+def _choice(field: str, choice: object) -> Any:
+    """Return a choice as TrainConfig reads it, the word `default` where it is no value itself."""
+    if choice != DEFAULT or field not in TrainConfig.model_fields:
+        return _field_value(field, choice)
+    try:
+        _field_value(field, choice)
+    except UserError:
+        return DEFAULT
+    raise UserError(
+        f"{field}: choice {DEFAULT!r} is a {field} as well as the word for trial 0's value "
+        "(allowed: the value itself)"
+    )
+
+
+def _in_bounds(field: str, domain: Domain) -> Domain:
+    """Return the domain with its values as TrainConfig reads them; UserError where it does not."""
+    if domain.choices is not None:
+        choices = tuple(_choice(field, choice) for choice in domain.choices)
+        if len(set(choices)) < len(choices):
+            raise UserError(f"{field}: choices {domain} hold a value twice")
+        return domain.model_copy(update={"choices": choices})
+    if field not in TrainConfig.model_fields:
+        raise unknown("field", field, TrainConfig.model_fields)
+    annotation = TrainConfig.model_fields[field].annotation
+    kinds = ("categorical", *(kind.__name__ for kind in (int, float) if annotation is kind))
+    if domain.type not in kinds:
+        raise UserError(f"{field}: type = {domain.type!r} (allowed: {', '.join(kinds)})")
+    low, high = (_field_value(field, end) for end in domain.bounds)
+    return domain.model_copy(update={"low": low, "high": high})
+
+
+def load_search_space(name_or_path: str) -> SearchSpace:
+    """Return the space of this name (`bioasq`) or of this YAML file (`./mine.yaml`).
+
+    Raises:
+        UserError: for an unknown name, an unreadable file, YAML with tags, anchors or a key twice,
+            an unknown key or field, or a value that is not allowed; with file and field.
+    """
+    path = Path(os.path.expanduser(name_or_path))
+    if "/" not in name_or_path and path.suffix not in (".yaml", ".yml"):
+        names = [file.stem for file in SPACES.glob("*.yaml")]
+        if name_or_path not in names:
+            raise unknown("search space", name_or_path, [*names, "FILE.yaml"])
+        path = SPACES / f"{name_or_path}.yaml"
+    document = read_plain_yaml(path)
+    if not isinstance(document, dict):
+        raise UserError(f"{path}: holds no mapping (allowed keys: {', '.join(_KEYS)})")
+    for key in document:
+        if key not in _KEYS:
+            raise UserError(f"{path}: {unknown('key', key, _KEYS)}")
+    try:
+        return SearchSpace.model_validate({**document, "name": path.stem})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_line(error)}") from None
+
+
+_KEYS = tuple(key for key in SearchSpace.model_fields if key != "name")
+
+
+def _first_line(error: ValidationError) -> str:
+    """Return the first thing that pydantic refused: where, value, what was allowed."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    said = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        place, _, key = where.rpartition(".")
+        return f"{place}: {unknown('key', key, Domain.model_fields)}"
+    if first["type"] in ("missing", "value_error"):
+        return f"{where}: {said}" if where else said
+    return f"{where} = {reprlib.repr(first['input'])}: {said}"
+
+
+def prepare_space(
+    space: SearchSpace, defaults: Mapping[str, Any], method_fixed: Mapping[str, Any]
+) -> tuple[SearchSpace, tuple[str, ...]]:
+    """Return the space without the fields that the method fixes, and the names of those fields.
+
+    The word `default` among choices becomes trial 0's value.
+
+    Args:
+        space: As loaded.
+        defaults: Field values of trial 0: profile, fixed values, method and flags merged; a field
+            that is not there has TrainConfig's default.
+        method_fixed: The fields that the method sets.
+
+    Raises:
+        UserError: if a searched range excludes trial 0's value, or if nothing is left to search.
+    """
+    dropped = tuple(field for field in (*space.fixed, *space.search) if field in method_fixed)
+    search = {field: domain for field, domain in space.search.items() if field not in dropped}
+    if not search:
+        names = ", ".join(space.search)
+        raise UserError(f"space {space.name}: the method fixes all that it searches ({names})")
+    trial_0 = build_config(defaults)
+    for field, domain in search.items():
+        default = getattr(trial_0, field)
+        search[field] = domain.resolved(default)
+        if not search[field].contains(default):
+            said = f"default {default!r} lies outside {domain}"
+            raise UserError(f"space {space.name}: {field}: {said}")
+    fixed = {field: value for field, value in space.fixed.items() if field not in dropped}
+    return space.model_copy(update={"fixed": fixed, "search": search}), dropped
+
+
+def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """Return Optuna's distribution of every searched field; both bounds are included."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    found: dict[str, BaseDistribution] = {}
+    for field, domain in space.search.items():
+        if domain.choices is not None:
+            found[field] = CategoricalDistribution(domain.choices)
+        elif domain.type == "int":
+            low, high = map(int, domain.bounds)
+            found[field] = IntDistribution(low, high, log=domain.log)
+        else:
+            found[field] = FloatDistribution(*domain.bounds, log=domain.log)
+    return found

@@ -1,0 +1,136 @@
+"""One trial: a driver that takes stage 1 from the cache and trains stage 2."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from r2d_ray.config import build_config
+from r2d_ray.distributed.stage1_cache import stage1_weights
+from r2d_ray.distributed.stage_job import TrainingJob, run_training
+from r2d_ray.model.flops import costs
+from r2d_ray.records import Evaluation, StudyInfo, TrialRecord
+from r2d_ray.study.books import outcome_of, save_outcome, trial_record
+from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.settings import RUNG_RATIO
+
+Train = Callable[[TrainingJob, list[Any]], dict[str, Any]]  # as train.run_training
+
+
+def evaluations_left(folder: StudyFolder, number: int, metric: str, mode: str) -> dict[int, float]:
+    """Return the best so far at every evaluation in a trial's newest whole checkpoint, by step."""
+    checkpoints = (folder.trial_dir(number) / "ray").glob("checkpoint_*/trainer_state.json")
+    for path in sorted(checkpoints, reverse=True):
+        try:
+            history = json.loads(path.read_text(encoding="utf-8"))["log_history"]
+        except (OSError, ValueError):  # killed while it was copied here
+            continue
+        name, pick = f"eval_{metric}", max if mode == "max" else min
+        scores = [(entry["step"], entry[name]) for entry in history if name in entry]
+        best = itertools.accumulate((score for _, score in scores), pick)
+        return {step: value for (step, _), value in zip(scores, best, strict=True)}
+    return {}
+
+
+def rung_step(max_steps: int) -> int:
+    """Return the step of ASHA's one rung."""
+    return math.ceil(RUNG_RATIO * max_steps)
+
+
+def run_trial(asked: dict[str, Any], base: dict[str, Any], train: Train = run_training) -> None:
+    """Train one trial to its outcome; Tune's function trainable.
+
+    Args:
+        asked: The trial's number and its searched values; in a comparison also method and arm.
+        base: The study's info, the study folder and the prepared folders by rationale source
+            (`""`: the only one), as JSON values.
+        train: Trains a stage.
+    """
+    from ray import tune
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    number, values = asked["trial"], asked["values"]
+    info = StudyInfo.model_validate(base["info"])
+    named = {"method": asked.get("method", info.method), "arm": asked.get("arm")}
+    prepared = base["prepared_dirs"]
+    prepared_dir = Path(prepared.get(values.get("rationale_source") or "") or prepared[""])
+    folder = StudyFolder(Path(base["folder"]))
+    metric = info.space["metric"]
+    record = outcome_of(folder, number)
+    if record is None or record.status == "failed":
+        started = time.time()
+        try:
+            callbacks = [TuneReportCallback()]
+            record = train_trial(
+                info, folder, prepared_dir, number, values, callbacks, train
+            ).model_copy(update=named)
+        except Exception as error:
+            record = trial_record(info, number, values, "failed", reason=one_line(error), **named)
+            save_outcome(folder, record, started)
+            raise
+        save_outcome(folder, record, started)
+    tune.report({metric: record.metrics[metric], "step": record.steps_done, "ended": True})
+
+
+def train_trial(
+    info: StudyInfo,
+    folder: StudyFolder,
+    prepared_dir: Path,
+    number: int,
+    values: dict[str, Any],
+    callbacks: list[Any],
+    train: Train,
+) -> TrialRecord:
+    """Train both stages of a trial and return its record."""
+    config = build_config({**info.config, **values})
+    stage1: dict[str, Any] = {}
+    weights = None
+    if config.stage1_max_steps:
+        entry = stage1_weights(config, prepared_dir, folder.stage1_dir, lambda job: train(job, []))
+        weights = entry.folder
+        names = ("selected_step", "best_metric", "steps_done")
+        stage1 = {"key": entry.key, "built_here": entry.built_here}
+        stage1 |= {name: entry.outcome[name] for name in names}
+        stage1 |= costs(entry.outcome["series"], entry.outcome["steps_done"])
+    metric = info.space["metric"]
+    job = TrainingJob(config, "stage2", prepared_dir, folder.trial_dir(number), weights, metric)
+    outcome = train(job, callbacks)
+    curve = tuple(Evaluation(**entry) for entry in outcome["curve"])
+    selected = next(e for e in curve if e.step == outcome["selected_step"])
+    at_rung = [
+        e.scores[metric] for e in curve if e.step <= _rung_evaluation(curve, config.max_steps)
+    ]
+    pick = max if info.space["mode"] == "max" else min
+    return trial_record(
+        info,
+        number,
+        values,
+        "pruned" if outcome["pruned"] else "done",
+        curve=curve,
+        series=outcome["series"],
+        rung={"step": rung_step(config.max_steps), "value": pick(at_rung)},
+        selected_step=selected.step,
+        steps_done=outcome["steps_done"],
+        metrics=selected.scores,
+        counts=costs(outcome["series"], outcome["steps_done"]),
+        stage1=stage1,
+        step_s=outcome["step_s"],
+        device=outcome["device"],
+    )
+
+
+def _rung_evaluation(curve: tuple[Evaluation, ...], max_steps: int) -> int:
+    """Return the step of the first evaluation at or after the rung, the last one if none is."""
+    after = [e.step for e in curve if e.step >= rung_step(max_steps)]
+    return min(after, default=curve[-1].step)
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error as one line; a training failure already names its cause."""
+    first = (str(error).strip() or "no message").splitlines()[0]
+    return first if isinstance(error, RuntimeError) else f"{type(error).__name__}: {first}"

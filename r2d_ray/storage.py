@@ -1,0 +1,114 @@
+"""Files and texts as the project keeps them: whole or not at all, one line a record, plain YAML."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from r2d_ray.errors import UserError
+
+
+def cut_torn_line(path: Path) -> None:
+    """Cut off a last line without its newline, which a killed writer left; no file is no harm."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size:
+            file.seek(size - 1)
+            if file.read(1) != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file by renaming a finished one over it: no reader sees half of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically."""
+    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def printable(text: str) -> str:
+    """Return the text with `?` for what would end a line or steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+LONGEST_INT_BITS = 1024  # Python refuses to print integers of more than about 14,000
+DEEPEST = 20  # levels; a search space has 3, a DeepSpeed configuration in it some more
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader without what YAML would accept silently: a key twice, an endless integer."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                said = f"key {key.value!r} stands twice"
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        value = int(super().construct_yaml_int(node))
+        if value.bit_length() > LONGEST_INT_BITS:
+            said = f"an integer of {value.bit_length()} bits (allowed: {LONGEST_INT_BITS})"
+            raise yaml.MarkedYAMLError(problem=said, problem_mark=node.start_mark)
+        return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+def read_plain_yaml(path: Path) -> Any:
+    """Return the one document of a YAML file, as plain values.
+
+    Raises:
+        UserError: for an unreadable file, or as `plain_yaml`, with the file.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror} (allowed: a readable YAML file)") from None
+    return plain_yaml(text, str(path))
+
+
+def plain_yaml(text: str | bytes, where: str) -> Any:
+    """Return the one document of a YAML text, as plain values.
+
+    Raises:
+        UserError: for what is no YAML, and for YAML with tags, anchors, a key twice, more than one
+            document, more than `DEEPEST` levels or an integer of more than `LONGEST_INT_BITS`; with
+            `where` and the line.
+    """
+    try:
+        depth = 0
+        event: Any  # which attributes it has depends on its kind
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            for extra in ("tag", "anchor"):  # an alias event bears its anchor's name
+                if getattr(event, extra, None) is not None:
+                    said = f"YAML {extra} {getattr(event, extra)!r} (allowed: plain values only)"
+                    raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:  # found at once; the parser's time grows with the depth's square
+                said = f"nested too deeply (allowed: {DEEPEST} levels)"
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{where}{line}: {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that is none
+        raise UserError(f"{where}: {' '.join(str(error).split())}") from None

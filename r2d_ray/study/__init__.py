@@ -1,0 +1,1 @@
+"""The study folder: what was asked, what has ended, what is kept."""

@@ -1,0 +1,102 @@
+"""best/: the selected model as safetensors, tokenizer, r2d_ray.json and a model card.
+
+It loads with plain `AutoModelForSeq2SeqLM`; r2d_ray.json adds what `predict` needs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from r2d_ray.config import TrainConfig
+from r2d_ray.errors import UserError
+from r2d_ray.records import StudyInfo, TrialRecord
+from r2d_ray.storage import write_json
+
+MODEL_FILE = "r2d_ray.json"
+
+
+def export_best(
+    weights: Path, tokenizer_dir: Path, folder: Path, info: StudyInfo, record: TrialRecord
+) -> None:
+    """Write the trial's selected weights as `folder`, whole or not at all."""
+    from transformers import AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    from r2d_ray.model.t5 import load_weights
+
+    transformers_logging.disable_progress_bar()
+
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    # Loaded and saved anew: a sharded run writes tied weights several times over.
+    load_weights(str(weights)).save_pretrained(part)
+    AutoTokenizer.from_pretrained(tokenizer_dir).save_pretrained(part)
+    write_json(
+        part / MODEL_FILE,
+        {
+            "labels": info.data_card["labels"],
+            "config": record.config,
+            "study": info.name,
+            "trial": record.trial,
+            "dataset": info.dataset,
+        },
+    )
+    (part / "README.md").write_text(model_card(info, record), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def read_model_file(folder: Path) -> tuple[list[str], TrainConfig]:
+    """Return the label set and the config of an exported model.
+
+    Raises:
+        UserError: if the folder is no exported model.
+    """
+    try:
+        described = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
+        return list(described["labels"]), TrainConfig.model_validate(described["config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"--model {folder}: no {MODEL_FILE} of an exported model ({type(error).__name__}); "
+            "allowed: the best/ folder of a study"
+        ) from None
+
+
+def model_card(info: StudyInfo, record: TrialRecord) -> str:
+    """Return the model card as Markdown."""
+    return f"""---
+library_name: transformers
+pipeline_tag: text2text-generation
+---
+# {info.name}, trial {record.trial}
+
+A T5 ({record.config["model"]}) that predicts a label and writes the rationale for it, trained by
+r2d_ray with the method `{info.method}` on `{info.dataset}` ({info.provenance["kind"]}).
+
+Prompts: `predict: QUESTION CONTEXT` gives the label, {_labels(info.data_card)};
+`given label: LABEL, explain: QUESTION CONTEXT` gives the rationale.
+
+| score (validation, step {record.selected_step}) | value |
+|---|---|
+{_rows(record.metrics)}
+
+Data hash `{info.data_hash}`, seed {record.seed}, versions {info.versions}. Not a medical device:
+the model was selected by label scores on a research data set.
+"""
+
+
+def _labels(card: Mapping[str, Any]) -> str:
+    """Return in words which labels the model gives."""
+    if card.get("label_kind") == "choices":
+        return "one of the row's own options"
+    if card.get("label_kind") == "open":
+        return "a free text"
+    return "one of " + ", ".join(f"`{label}`" for label in card["labels"])
+
+
+def _rows(scores: Mapping[str, Any]) -> str:
+    return "\n".join(f"| {name} | {value:.4f} |" for name, value in scores.items())

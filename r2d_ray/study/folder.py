@@ -1,0 +1,261 @@
+"""The study folder: layout, creation, refusal and resume.
+
+A folder is a study if it holds our study.json. It appears complete or not at all, and is refused,
+before anything is written, if it was made from other data or other settings.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from r2d_ray.data.examples import Splits
+from r2d_ray.errors import UserError
+from r2d_ray.records import (
+    SCHEMA_VERSION,
+    RowText,
+    StudyInfo,
+    TrialRecord,
+    read_jsonl,
+    rows_file,
+    write_jsonl,
+)
+from r2d_ray.storage import write_json
+from r2d_ray.study.identity import MAY_CHANGE, changes, differences
+
+DIFFERENCES_SHOWN = 4
+Resume = Literal["auto", "never", "must"]
+
+
+class StudyFolder:
+    """Where each part of a study lies, below its `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.info_path = root / "study.json"  # StudyInfo; with it a folder is a study
+        self.records_path = root / "records.jsonl"  # one TrialRecord a line
+        self.journal_path = root / "optuna.journal"
+        self.tune_dir = root / "tune"  # Ray Tune's own state
+        self.prepared_dir = root / "prepared"  # tokenised data, a folder for each hash
+        self.stage1_dir = root / "stage1"  # the stage-1 cache, a folder for each hash; leases
+        self.trials_dir = root / "trials"  # checkpoints and TensorBoard
+        self.predictions_dir = root / "predictions"  # <method>-<seed>-<split>.jsonl
+        self.best_dir = root / "best"  # the exported model; not there before it is
+        self.report_dir = root / "report"  # what `python -m analysis` makes of the study
+
+    def trial_dir(self, number: int) -> Path:
+        """Return the folder of one trial: 3 -> trials/0003."""
+        return self.trials_dir / f"{number:04d}"
+
+    def made_at_once(self) -> tuple[Path, ...]:
+        """Return the folders that every study has from its beginning."""
+        return (
+            self.tune_dir,
+            self.prepared_dir,
+            self.stage1_dir,
+            self.trials_dir,
+            self.predictions_dir,
+        )
+
+
+class OpenedStudy(NamedTuple):
+    """A study ready for use: `info` is what its study.json holds, `notes` changed versions."""
+
+    folder: StudyFolder
+    resumed: bool
+    info: StudyInfo
+    notes: tuple[str, ...]
+
+
+def check_name(name: str) -> None:
+    """Raise UserError unless the name can be a folder's: no `/`, no `..`, 1 to 64 characters."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise UserError(
+            f"--name {name!r} (allowed: 1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first)"
+        )
+
+
+def open_study(
+    storage: str, name: str, wanted: StudyInfo, resume: Resume, *, extend: bool = False
+) -> OpenedStudy:
+    """Create the study's folder, or open the one that is there if it was made the same way.
+
+    Args:
+        storage: A POSIX folder that every node sees; it is made if missing.
+        name: The study's name, `check_name`d here.
+        wanted: What this run would write into study.json.
+        resume: `auto` opens or creates, `never` only creates, `must` only opens.
+        extend: Whether trials are to be added: then the study must exist, and its number of
+            samples (`study.num_samples`) is not compared.
+
+    Raises:
+        UserError: for a storage that is a URL or cannot be written, a folder that is no study of
+            ours, and a study of other data or settings (with the differences); nothing is written.
+    """
+    check_name(name)
+    try:
+        root = _root_of(storage, name)
+        if root.exists() and any(root.iterdir()):
+            return _reopen(root, wanted, resume, extend)
+        if resume == "must" or extend:
+            asked = "--extend" if extend else "--resume must"
+            raise UserError(f"{asked}: no study at {root} (allowed: the name of a stored study)")
+        if _create(root, wanted):
+            return OpenedStudy(StudyFolder(root), False, wanted, ())
+        return _reopen(root, wanted, resume, extend)  # another run was quicker
+    except OSError as error:
+        said = f"{error.strerror} (allowed: a folder that you can write)"
+        raise UserError(f"--storage-path {storage!r}: {said}") from None
+
+
+def _root_of(storage: str, name: str) -> Path:
+    """Return the study's absolute folder; UserError where it cannot be or may not be there."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", storage):
+        raise UserError(
+            f"--storage-path {storage!r}: locks, renames and Optuna's journal need a file system "
+            "(allowed: a POSIX path that every node sees)"
+        )
+    try:
+        root = Path(storage).expanduser().resolve() / name
+    except RuntimeError as error:  # a ring of links, an unknown ~user
+        raise UserError(f"--storage-path {storage!r}: {error} (allowed: a folder)") from None
+    if root.is_symlink():
+        raise UserError(f"--name {name!r}: {root} is a link (allowed: a folder in the storage)")
+    nearest = next(path for path in (root, *root.parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        said = f"{nearest} is no folder that you can write (allowed: one)"
+        raise UserError(f"--storage-path {storage!r}: {said}")
+    return root
+
+
+def _create(root: Path, info: StudyInfo) -> bool:
+    """Make the folder with everything in it; False if a study appeared there meanwhile."""
+    root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))  # mode 0700
+    made = StudyFolder(part)
+    try:
+        for folder in made.made_at_once():
+            folder.mkdir(mode=0o700)
+        write_json(made.info_path, info.model_dump(mode="json"))
+        part.rename(root)  # over nothing or over an empty folder, never over a study
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+def _reopen(root: Path, wanted: StudyInfo, resume: Resume, extend: bool) -> OpenedStudy:
+    """Open a folder that is not empty, or refuse it."""
+    stored = read_info(root)
+    if (owner := root.stat().st_uid) != os.getuid():  # its checkpoints hold pickles
+        raise UserError(f"study {root} is owned by uid {owner} (allowed: yours, {os.getuid()})")
+    if resume == "never":
+        raise UserError(f"--resume never: study {root} exists (allowed: another --name)")
+    may_change = (*MAY_CHANGE, "num_samples") if extend else MAY_CHANGE
+    if changed := differences(stored, wanted, may_change):
+        shown = "; ".join(changed[:DIFFERENCES_SHOWN])
+        more = len(changed) - DIFFERENCES_SHOWN
+        shown += f"; and {more} more" if more > 0 else ""
+        raise UserError(f"study {root} was made otherwise: {shown} (allowed: another --name)")
+    before = {**stored.versions, "git_commit": stored.git_commit}
+    now = {**wanted.versions, "git_commit": wanted.git_commit}
+    return OpenedStudy(StudyFolder(root), True, stored, tuple(changes(before, now)))
+
+
+def read_info(root: Path) -> StudyInfo:
+    """Return what study.json says; raises UserError if the folder is no study that we can read."""
+    path = StudyFolder(root).info_path
+    if not os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
+        raise UserError(f"{root} is no study: it has no study.json (allowed: a new name or folder)")
+    try:
+        stored = json.loads(path.read_bytes())
+        version = stored["schema_version"]
+        if version != SCHEMA_VERSION:
+            wrote = stored["versions"]["r2d-ray"]
+            raise UserError(
+                f"{path}: schema version {version!r} (allowed: {SCHEMA_VERSION}); "
+                f"open it with r2d-ray {wrote}, which wrote it"
+            )
+        info = StudyInfo.model_validate(stored)
+        if not _is_usable(info):
+            raise ValueError
+        return info
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        raise UserError(
+            f"{path}: not a study.json of ours (allowed: as r2d_ray wrote it)"
+        ) from None
+
+
+def _is_usable(info: StudyInfo) -> bool:
+    """Return whether a stored study has what its readers take for granted."""
+    space, study = info.space, info.study
+    numbers = (study.get("num_samples"), study.get("extended", 0))
+    return (
+        isinstance(space.get("metric"), str)
+        and space.get("mode") in ("min", "max")
+        and isinstance(space.get("search", {}), dict)
+        and ("search" in space or info.method == "compare")
+        and all(isinstance(number, int) and number >= 0 for number in numbers)
+        and {"model", "model_revision", "seed"} <= info.config.keys()
+        and isinstance(info.data_card.get("labels"), list)
+        and "kind" in info.provenance
+    )
+
+
+def read_trials(root: Path, info: StudyInfo) -> list[TrialRecord]:
+    """Return the study's records as they stand in records.jsonl.
+
+    Raises:
+        UserError: for a line that is no record, a number that occurs twice, and a finished trial
+            without the study's metric or a searched field.
+    """
+    path = StudyFolder(root).records_path
+    metric, searched = info.space["metric"], info.space.get("search", {})
+    seen = set()
+    records = list(read_jsonl(path, TrialRecord))
+    for record in records:
+        where = f"{path}: trial {record.trial}"
+        if record.trial in seen or record.trial < 0:
+            raise UserError(f"{where} occurs twice (allowed: numbers from 0, each once)")
+        seen.add(record.trial)
+        missing = [name for name in searched if name not in record.config]
+        if record.status == "done" and (metric not in record.metrics or missing):
+            lost = ", ".join(missing) or metric
+            raise UserError(f"{where} is done, but has no {lost} (allowed: as r2d_ray wrote it)")
+    return records
+
+
+def total_samples(info: StudyInfo) -> int:
+    """Return the number of trials that the study is to have, extensions included."""
+    return int(info.study["num_samples"]) + int(info.study.get("extended", 0))
+
+
+def extend_study(folder: StudyFolder, info: StudyInfo, by: int) -> StudyInfo:
+    """Write `by` more trials into study.json and return what it holds now.
+
+    `num_samples` stays as asked at first, so that the first command still fits the study.
+    """
+    study = {**info.study, "extended": int(info.study.get("extended", 0)) + by}
+    extended = info.model_copy(update={"study": study})
+    write_json(folder.info_path, extended.model_dump(mode="json"))
+    return extended
+
+
+def write_rows(folder: StudyFolder, splits: Splits) -> None:
+    """Write what the test rows ask beside the predictions."""
+    texts = [RowText(id=row.id, question=row.question, context=row.context) for row in splits.test]
+    folder.predictions_dir.mkdir(exist_ok=True)
+    write_jsonl(rows_file(folder.predictions_dir, "test"), texts)
+
+
+def clear_old_predictions(folder: StudyFolder) -> None:
+    """Remove the predictions of an earlier last look: an extended study may have another best."""
+    shutil.rmtree(folder.predictions_dir, ignore_errors=True)

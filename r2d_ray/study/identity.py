@@ -1,0 +1,86 @@
+"""What makes a study the same study: what may differ on a resume, versions, commit."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from r2d_ray.records import StudyInfo
+
+MAY_CHANGE = ("extended", "max_concurrent_trials", "time_budget_s")
+"""Study settings that may differ on resume: none changes what a trial computes."""
+
+VALUE_WIDTH = 60  # characters of a differing value
+
+
+def differences(
+    old: StudyInfo, new: StudyInfo, may_change: tuple[str, ...] = MAY_CHANGE
+) -> list[str]:
+    """Return what keeps `new` from going on with `old`: `learning_rate: 0.001 -> 0.002`, ...
+
+    Compared: name, method, dataset, profile, content hash of the data, config, space, and the
+    study settings that are not in `may_change`.
+    """
+    return list(changes(_identity(old, may_change), _identity(new, may_change)))
+
+
+def _identity(info: StudyInfo, may_change: tuple[str, ...]) -> dict[str, Any]:
+    stored = info.model_dump(mode="json")
+    kept = {key: value for key, value in stored["study"].items() if key not in may_change}
+    return {
+        **{key: stored[key] for key in ("name", "method", "dataset", "profile", "data_hash")},
+        **dict(_leaves("", stored["config"])),
+        **dict(_leaves("space.", stored["space"])),
+        **dict(_leaves("study.", kept)),
+    }
+
+
+def _leaves(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, Mapping) and inner:
+            yield from _leaves(f"{prefix}{key}.", inner)
+        else:
+            yield f"{prefix}{key}", inner
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Yield `key: old -> new` of every key whose values differ, long values cut."""
+
+    def shown(side: Mapping[str, Any], key: str) -> str:
+        text = repr(side[key]) if key in side else "absent"
+        return text if len(text) <= VALUE_WIDTH else f"{text[:VALUE_WIDTH]}..."
+
+    for key in dict.fromkeys((*old, *new)):
+        if key not in old or key not in new or old[key] != new[key]:
+            yield f"{key}: {shown(old, key)} -> {shown(new, key)}"
+
+
+PACKAGES = ("r2d-ray", "ray", "torch", "transformers", "deepspeed", "optuna", "datasets")
+"""Distributions on which results depend; their versions are recorded."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages on which results depend."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # run from a checkout that was not installed
+            found[package] = "not installed"
+    return found
+
+
+def git_commit(root: Path) -> str | None:
+    """Return the commit of the checkout at `root`, with `-dirty` after local changes, else None."""
+    if not (root / ".git").exists():  # an installed package may lie inside a foreign checkout
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,1 @@
+"""One loop for both stages, without Ray."""

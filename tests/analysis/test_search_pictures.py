@@ -1,0 +1,84 @@
+"""Pictures of a search show its trials under their own numbers, and pruned ones apart."""
+
+from __future__ import annotations
+
+import pytest
+from studies_by_hand import SEARCH, SPACE, Pictures, drawn, search, shown, traces, trial
+
+from analysis.pictures.every_picture import draw_pictures
+
+
+@pytest.fixture(scope="module")
+def searched() -> Pictures:
+    return drawn(SEARCH)
+
+
+def test_history_holds_finished_trials_under_their_own_numbers(searched: Pictures) -> None:
+    picture = searched["history"]
+    points = [(0, 0.6), (1, 0.8), (4, 0.7)]  # trial 3 has no record, 2 was pruned, 5 failed
+    assert shown(traces(picture, "macro_f1")[0]) == points
+    offsets = picture.print_figure.axes[0].collections[0].get_offsets()
+    assert [tuple(point) for point in offsets.tolist()] == points  # type: ignore[union-attr]
+    assert "3 finished, 1 pruned, 1 failed" in picture.description
+    assert "Best: trial 1 with 0.800" in picture.description
+
+
+def test_curves_and_rung_show_pruned_trials_apart(searched: Pictures) -> None:
+    pictures = searched
+    (pruned,) = traces(pictures["search-curves"], "pruned")
+    assert shown(pruned) == [(10, 0.5), (20, 0.4)]
+    assert shown(traces(pictures["rung"], "finished")[0]) == [(0.3, 0.6), (0.4, 0.8), (0.35, 0.7)]
+    assert traces(pictures["rung"], "pruned")[0]["x"] == [0.2]
+    assert (
+        "Spearman's rank correlation is 1.00 over 3 finished trials" in pictures["rung"].description
+    )
+
+
+def test_parallel_coordinates_end_at_the_best_and_worst_values(searched: Pictures) -> None:
+    picture = searched["parallel"]
+    assert picture.page_figure is not None
+    scores = [trace["x"][0] for trace in picture.page_figure["data"]]
+    assert scores == pytest.approx([0.0, 1.0, 0.5])  # 0.6, 0.8 and 0.7 between 0.6 and 0.8
+    lines = [line.get_xdata()[0] for line in picture.print_figure.axes[0].lines]  # type: ignore[index]
+    assert lines == pytest.approx(scores)
+
+
+def test_slices_hold_every_finished_trial_of_every_field(searched: Pictures) -> None:
+    picture = searched["slices"]
+    assert picture.page_figure is not None
+    rate, decay = picture.page_figure["data"]
+    assert shown(rate) == [(1e-3, 0.6), (5e-3, 0.8), (2e-4, 0.7)]
+    assert set(shown(decay)) == {("linear", 0.6), ("exponential", 0.8), ("linear", 0.7)}
+    assert "learning_rate tried at 0.0002 to 0.005, best at 0.005" in picture.description
+
+
+def test_one_trial_is_drawn_and_its_importance_is_left_out_with_the_reason() -> None:
+    pictures, left_out = draw_pictures([search(trial(0, 0.6))])
+    names = [picture.name for picture in pictures]
+    assert names == ["history", "parallel", "slices", "search-curves", "rung"]
+    assert left_out == (
+        "importance: 1 setting and 1 score among finished trials (needed: 2 of each that differ)",
+    )
+    assert "No rank correlation" in pictures[-1].description
+
+
+def test_two_trials_are_enough_for_an_importance() -> None:
+    pictures = drawn(search(trial(0, 0.6), trial(1, 0.7, learning_rate=2e-3)))
+    assert "2 finished trials can only hint at it" in pictures["importance"].description
+
+
+def test_a_search_without_a_finished_trial_says_so() -> None:
+    pictures, left_out = draw_pictures([search(trial(0, 0.0, "failed"))])
+    assert not pictures
+    assert left_out == ("pictures of the search: none of 1 trial finished",)
+
+
+def test_a_searched_grid_has_a_heat_map_of_validation_scores() -> None:
+    fields = {
+        "sampling_decay": {"type": "categorical", "choices": ["linear", "exponential"]},
+        "sampling_decay_ratio": {"type": "categorical", "choices": [0.2, 0.6]},
+    }
+    records = [trial(0, 0.6), trial(1, 0.7, sampling_decay="exponential", sampling_decay_ratio=0.2)]
+    picture = drawn(search(*records, space={**SPACE, "search": fields}))["sensitivity-r2d"]
+    assert picture.page_figure is not None
+    assert picture.page_figure["data"][0]["z"] == [[None, 0.6], [0.7, None]]

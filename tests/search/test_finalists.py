@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import tiny_config, toy_splits
+
+from r2d_ray.data.examples import Splits
+from r2d_ray.data.prepare import WITHOUT_CONTEXT, open_prepared
+from r2d_ray.evaluation.controls import controls
+from r2d_ray.evaluation.plausibility import plausibility_scores, with_overlap
+from r2d_ray.evaluation.scoring import EvaluationJob, evaluate_model, score
+from r2d_ray.model.t5 import load_model
+from r2d_ray.records import Prediction, TrialRecord, file_slug, read_jsonl, write_jsonl
+from r2d_ray.search import run as module
+from r2d_ray.search.run import finalists, last_look, write_result
+from r2d_ray.study.folder import StudyFolder, clear_old_predictions
+
+LABELS = ("yes", "no")
+
+
+def labelled(splits: Splits, train: str, test: str) -> Splits:
+    """The toy splits with these labels, one letter a row."""
+    names = {"y": "yes", "n": "no"}
+    parts = {
+        name: tuple(
+            replace(row, label=names[letter])
+            for row, letter in zip(getattr(splits, name), letters, strict=False)
+        )
+        for name, letters in (("train", train), ("test", test))
+    }
+    return replace(splits, **parts)
+
+
+def test_the_controls_are_the_majority_and_a_coin() -> None:
+    rows = controls(labelled(toy_splits(), train="yyyn", test="yyn"))
+    assert list(rows) == ["majority label (yes)", "coin, training balance"]
+    majority, coin = rows.values()
+    # 2 of 3 right; F1 of yes = 2 * 2 / (3 + 2), of no = 0.
+    assert majority["accuracy"] == pytest.approx(2 / 3)
+    assert majority["macro_f1"] == pytest.approx(0.8 / 2)
+    assert majority["out_of_set_rate"] == 0
+    # Right with 3/4 where yes, 1/4 where no: (2 * 3/4 + 1/4) / 3.
+    assert coin["accuracy"] == pytest.approx(1.75 / 3, abs=0.03)
+    assert coin["macro_f1"] < 0.6
+
+
+def prediction(gold: str, label: str, **more: Any) -> Prediction:
+    known: dict[str, Any] = {
+        "id": "i",
+        "group": "g",
+        "gold_label": gold,
+        "label": label,
+        "generated_label": label,
+        "probabilities": {"yes": 0.8, "no": 0.2} if label == "yes" else {"yes": 0.2, "no": 0.8},
+    }
+    return Prediction(**{**known, **more})
+
+
+def test_scores_of_labels_count_what_is_out_of_the_set() -> None:
+    found = [
+        prediction("yes", "yes"),
+        prediction("yes", "no", generated_label="maybe"),
+        prediction("no", "no", generated_label="yes"),
+        prediction("no", "no"),
+    ]
+    scores = score(found, LABELS)
+    assert scores["accuracy"] == 0.75
+    # yes: 2 * 1 / (1 + 2); no: 2 * 2 / (3 + 2).
+    assert scores["f1[yes]"] == pytest.approx(2 / 3)
+    assert scores["f1[no]"] == pytest.approx(0.8)
+    assert scores["macro_f1"] == pytest.approx((2 / 3 + 0.8) / 2)
+    assert scores["out_of_set_rate"] == 0.0  # chosen from the set
+    assert scores["generated_out_of_set_rate"] == 0.25
+    assert scores["generated_agreement"] == 0.5
+    # (0.2 - 0)^2 * 2 for three rows, (0.8)^2 * 2 for one.
+    assert scores["brier"] == pytest.approx((3 * 0.08 + 1.28) / 4)
+    assert "bleu" not in scores
+
+
+def test_a_freely_chosen_label_outside_the_set_is_wrong_and_no_new_class() -> None:
+    scores = score([prediction("yes", "maybe"), prediction("no", "no")], LABELS)
+    assert scores["accuracy"] == 0.5
+    assert scores["out_of_set_rate"] == 0.5
+    assert scores["macro_f1"] == 0.5
+    assert not [name for name in scores if "maybe" in name]
+
+
+def test_tagged_rows_are_scored_apart() -> None:
+    found = [
+        prediction("yes", "yes", tags=("binding",)),
+        prediction("yes", "no", tags=("binding", "short")),
+        prediction("no", "no"),
+    ]
+    scores = score(found, LABELS)
+    assert (scores["accuracy[binding]"], scores["rows[binding]"]) == (0.5, 2)
+    assert (scores["accuracy[short]"], scores["rows[short]"]) == (0.0, 1)
+
+
+def test_rationales_are_scored_over_the_rows_that_have_a_reference() -> None:
+    found = [
+        prediction("yes", "yes", rationale="it did help", reference="it did help"),
+        prediction("no", "no", rationale="whatever"),
+    ]
+    scores = score(with_overlap(found, {}), LABELS)
+    assert scores["rouge_l"] == 1.0
+    assert scores["bertscore"] is None
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory, prepared_dir: Path) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    load_model(tiny_config(), open_prepared(prepared_dir).tokenizer).save_pretrained(folder)
+    return folder
+
+
+def test_a_model_is_scored_on_the_whole_test_split(
+    model_dir: Path, prepared_dir: Path, splits: Splits, tmp_path: Path
+) -> None:
+    out = tmp_path / "best-test.jsonl"
+    evaluation = EvaluationJob("best", model_dir, "test", rationales=True)
+    scores = evaluate_model(evaluation, prepared_dir, tiny_config().model_dump(), out)
+    found = list(read_jsonl(out, Prediction))
+    assert [row.id for row in found] == [row.id for row in splits.test]
+    assert [row.gold_label for row in found] == [row.label for row in splits.test]
+    assert [row.reference for row in found] == [row.rationales["human"] for row in splits.test]
+    right = sum(row.label == row.gold_label for row in found)
+    assert scores["accuracy"] == right / len(splits.test)
+    for row in found:
+        assert row.label in LABELS
+        assert sum(row.probabilities.values()) == pytest.approx(1.0, abs=1e-6)
+        assert row.generated_label is not None
+        assert row.rationale is not None
+        assert row.statistics.keys() == {"bleu", "rouge_l"}
+    assert scores["generated_out_of_set_rate"] == pytest.approx(
+        sum(row.generated_label not in LABELS for row in found) / len(found)
+    )
+    assert scores["bertscore"] is None, "its encoder is loaded once, at the end"
+    assert "bleu[gold_label]" not in scores
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+@pytest.mark.parametrize("prompt", ["given_label", "plain"])
+def test_an_arm_also_writes_rationales_given_the_gold_label(
+    trained_dir: Path, prepared_dir: Path, tmp_path: Path, prompt: str
+) -> None:
+    out = tmp_path / "arm-test.jsonl"
+    evaluation = EvaluationJob("arm", trained_dir, "test", rationales=True, aligned=True)
+    values = tiny_config(rationale_prompt=prompt).model_dump()
+    scores = evaluate_model(evaluation, prepared_dir, values, out)
+    found = list(read_jsonl(out, Prediction))
+    for row in found:
+        assert row.given_gold is not None
+        assert {"bleu", "rouge_l", "gold_bleu", "gold_rouge_l"} == row.statistics.keys()
+        if row.label == row.gold_label or prompt == "plain":
+            assert row.given_gold == row.rationale
+            assert row.statistics["gold_bleu"] == row.statistics["bleu"]
+            assert row.statistics["gold_rouge_l"] == row.statistics["rouge_l"]
+    again = plausibility_scores(found)
+    assert {"bleu", "bleu[right]", "bleu[wrong]", "bleu[gold_label]"} <= again.keys()
+    assert {name: scores[name] for name in again} == again, "the file's statistics say it all"
+    if prompt == "plain":
+        assert scores["rouge_l[gold_label]"] == scores["rouge_l"]
+
+
+def test_without_context_the_model_sees_questions_only_and_writes_no_rationale(
+    model_dir: Path, prepared_dir: Path, tmp_path: Path
+) -> None:
+    prepared = open_prepared(prepared_dir)
+    whole = prepared.tables["test"]["body_ids"]
+    bare = prepared.tables[WITHOUT_CONTEXT]["body_ids"]
+    assert all(len(b) < len(w) and w[: len(b)] == b for b, w in zip(bare, whole, strict=True))
+    out = tmp_path / "bare.jsonl"
+    evaluation = EvaluationJob("bare", model_dir, WITHOUT_CONTEXT, rationales=False)
+    scores = evaluate_model(evaluation, prepared_dir, tiny_config().model_dump(), out)
+    assert not {"bleu", "rouge_l", "bertscore"} & scores.keys()
+    assert {row.rationale for row in read_jsonl(out, Prediction)} == {None}
+
+
+def test_a_label_is_generated_where_the_method_generates_it(
+    model_dir: Path, prepared_dir: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "free.jsonl"
+    evaluation = EvaluationJob("free", model_dir, "test", rationales=False)
+    values = tiny_config(label_choice="generate").model_dump()
+    scores = evaluate_model(evaluation, prepared_dir, values, out)
+    found = list(read_jsonl(out, Prediction))
+    assert all(row.label == row.generated_label for row in found)
+    assert scores["generated_agreement"] == 1.0
+    assert scores["out_of_set_rate"] == scores["generated_out_of_set_rate"]
+
+
+def record(number: int, **more: Any) -> TrialRecord:
+    known: dict[str, Any] = {
+        "study": "s",
+        "trial": number,
+        "method": "r2d",
+        "dataset": "toy",
+        "config": tiny_config().model_dump(),
+        "seed": 42,
+        "status": "done",
+        "metrics": {"macro_f1": 0.5},
+    }
+    return TrialRecord(**{**known, **more})
+
+
+def test_best_trial_0_and_best_without_context_are_looked_at(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    plain = tiny_config(rationale_prompt="plain").model_dump()
+    jobs = finalists(folder, tmp_path / "data", record(2, config=plain), record(0))
+    wanted = [job[0] for job in jobs]
+    assert [each.name for each in wanted] == [
+        *("best (trial 2)", "trial 0 (the defaults)", "best without context")
+    ]
+    # Each under its own trial's config.
+    assert [job[2].rationale_prompt for job in jobs] == ["plain", "given_label", "plain"]
+    assert [each.model_dir for each in wanted] == [
+        *(tmp_path / "best", tmp_path / "trials" / "0000" / "best", tmp_path / "best")
+    ]
+    assert [each.table for each in wanted] == ["test", "test", WITHOUT_CONTEXT]
+    assert [each.rationales for each in wanted] == [True, True, False]
+    assert len({file_slug(each.name) for each in wanted}) == 3
+
+
+def test_trial_0_is_not_looked_at_twice_nor_if_it_did_not_finish(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    both = ["best (trial 0, the defaults)", "best without context"]
+    found = finalists(folder, tmp_path, record(0), record(0))
+    assert [job[0].name for job in found] == both
+    assert len(finalists(folder, tmp_path, record(2), None)) == 2
+
+
+def test_bertscore_is_asked_once_for_all_files_with_rationales(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = StudyFolder(tmp_path)
+    asked: list[list[str]] = []
+
+    def scored(files: list[Path], *_: Any) -> list[dict[str, Any]]:
+        asked.append([file.name for file in files])
+        return [{"bertscore": 0.75, "bertscore_model": "m"}, {"bertscore": 0.25}]
+
+    labels_and_texts = [{"macro_f1": 0.9, "bertscore": None}, {"macro_f1": 0.8}, {"macro_f1": 0.4}]
+    monkeypatch.setattr(module, "evaluate_all", lambda *_: labels_and_texts)
+    monkeypatch.setattr(module, "score_rationales", scored)
+    table = last_look(finalists(folder, tmp_path, record(2), record(0)), folder, allow_hub=False)
+    assert asked == [["best-trial-2-test.jsonl", "trial-0-the-defaults-test.jsonl"]]
+    assert table == {
+        "best (trial 2)": {"macro_f1": 0.9, "bertscore": 0.75, "bertscore_model": "m"},
+        "trial 0 (the defaults)": {"macro_f1": 0.8, "bertscore": 0.25},
+        "best without context": {"macro_f1": 0.4},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("best (trial 2)", "best-trial-2"), ("a/../b", "a-b"), ("trial 0 (defaults)", None)],
+)
+def test_a_slug_is_a_part_of_a_file_name(name: str, part: str | None) -> None:
+    assert file_slug(name) == (part or "trial-0-defaults")
+
+
+def test_the_result_is_written_with_the_test_scores_in_the_records(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    records = [record(2), record(0), record(1, status="failed", reason="why", metrics={})]
+    write_jsonl(folder.records_path, records)
+    table = {
+        "best (trial 2)": {"macro_f1": 0.9, "bertscore": None, "bleu_signature": "nrefs:1"},
+        "trial 0 (defaults)": {"macro_f1": 0.8},
+        "best without context": {"macro_f1": 0.4},
+    }
+    result = write_result(folder, records[0], table, records)
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+    assert result["best_trial"] == 2
+    assert result["trials"] == {"done": 2, "failed": 1}
+    assert result["test"] == table
+    assert result["config"] == records[0].config
+    stored = list(read_jsonl(folder.records_path, TrialRecord))
+    assert [(r.trial, r.test_metrics) for r in stored] == [
+        (0, {"macro_f1": 0.8}),
+        (1, {}),
+        (2, {"macro_f1": 0.9, "bertscore": None}),  # numbers; the signature is in result.json
+    ]
+    assert stored[1].reason == "why"
+
+
+def test_an_extended_study_with_another_best_keeps_no_old_scores(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    records = [record(0), record(1, test_metrics={"macro_f1": 0.9}), record(2)]
+    write_result(folder, records[2], {"best (trial 2)": {"macro_f1": 0.95}}, records)
+    stored = list(read_jsonl(folder.records_path, TrialRecord))
+    assert [r.test_metrics for r in stored] == [{}, {}, {"macro_f1": 0.95}]
+    folder.predictions_dir.mkdir()
+    (folder.predictions_dir / "best-trial-1-test.jsonl").touch()
+    clear_old_predictions(folder)
+    assert not folder.predictions_dir.exists()
+    clear_old_predictions(folder)
