@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from analysis.studies import Study, open_studies
 from analysis.tables.every_table import report_tables
 from analysis.tables.formats import write_table
 from r2d_ray.errors import UserError
-from r2d_ray.storage import write_atomically, write_json
+from r2d_ray.storage import whole_folder, write_atomically, write_json
 
 MADE_BY = "r2d_ray analysis"
 MARKER = "report.json"
@@ -53,15 +51,11 @@ def write_report(
     _check_place(out, folders)
     studies = open_studies(folders)
     _check_names(studies)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        part.mkdir(parents=True)
-        tables, pictures = _write(studies, with_text, part)
-        _replace(part, out)
+        with whole_folder(out) as part:
+            tables, pictures = _write(studies, with_text, part)
     except OSError as error:
         raise UserError(f"--out {out}: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return Report(out / "index.html", tables, pictures)
 
 
@@ -136,18 +130,3 @@ def _write(studies: Sequence[Study], with_text: bool, part: Path) -> tuple[int, 
         {"made_by": MADE_BY, "studies": [study.info.name for study in studies]},
     )
     return len(tables), len(pictures)
-
-
-def _replace(part: Path, out: Path) -> None:
-    """Put a finished folder in the place of an old report, which goes when the new one stands."""
-    if not out.exists():
-        part.rename(out)
-        return
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    out.rename(old)
-    try:
-        part.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    shutil.rmtree(old)

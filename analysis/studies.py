@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from r2d_ray.errors import UserError
+from r2d_ray.errors import UserError, from_validation
 from r2d_ray.records import (
     SCHEMA_VERSION,
     Prediction,
@@ -144,9 +144,7 @@ def _read_info(folder: Path) -> StudyInfo:
                 )
         return info
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: {where}: {first['msg']}") from None
+        raise from_validation(error, str(path)) from None
     except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"{path}: {str(error).splitlines()[0]}") from None
 

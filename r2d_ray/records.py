@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from r2d_ray.errors import UserError
+from r2d_ray.errors import from_validation
 from r2d_ray.method.prompts import choice_letter
 from r2d_ray.storage import cut_torn_line, write_atomically
 
@@ -166,9 +166,7 @@ def read_jsonl(path: Path, kind: type[R]) -> Iterator[R]:
             try:
                 yield kind.model_validate_json(line)
             except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(str(part) for part in first["loc"])
-                raise UserError(f"{path}:{number}: {where or 'line'}: {first['msg']}") from None
+                raise from_validation(error, f"{path}:{number}") from None
 
 
 def append_jsonl(path: Path, record: _Record) -> None:

@@ -1,9 +1,14 @@
-"""Files and texts as the project keeps them: whole or not at all, one line a record, plain YAML."""
+"""Files, folders and texts as the project keeps them: whole or not at all, hashed, plain YAML."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +43,51 @@ def write_atomically(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as indented JSON, atomically."""
     write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def whole_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """Yield an empty folder that becomes `path` when the block ends and vanishes if it raises.
+
+    Readers of `path` find this folder or the one before it, whole, or none as one takes the place
+    of the other.
+
+    Args:
+        path: Its place.
+        replace: Whether it may take the place of another; then one process at a time writes here,
+            what a killed one left is cleared, and missing parents are made. Else any number may
+            try at once: each has a folder of its own (mode 0700), and whoever comes late gets the
+            OSError of the rename.
+    """
+    if replace:
+        part, old = (path.with_name(f".{path.name}.{end}") for end in ("part", "old"))
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
+        part.mkdir(parents=True)
+    else:
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield part
+        if replace and path.exists():
+            path.rename(old)
+            part.rename(path)
+            shutil.rmtree(old)
+        else:
+            part.rename(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def key_of(*values: Any) -> str:
+    """Return the hash (16 hex digits) of JSON values, whatever the order of a mapping's keys."""
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """Return a file's SHA-256 as hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def printable(text: str) -> str:

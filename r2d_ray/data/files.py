@@ -18,8 +18,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
-from r2d_ray.errors import UserError
-from r2d_ray.storage import printable
+from r2d_ray.errors import UserError, from_validation
 
 T = TypeVar("T")
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
@@ -103,10 +102,7 @@ def checked(adapter: TypeAdapter[T], value: Any, where: str) -> T:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = printable(".".join(str(part) for part in first["loc"]))
-        said = first["msg"].partition(" or instance of")[0]
-        raise UserError(f"{where}: {place or 'content'}: {said}") from None
+        raise from_validation(error, where) from None
 
 
 def read_jsonl(path: Path) -> list[Record]:

@@ -6,9 +6,7 @@ stored as bodies (question, choices, context); a prefix's ids are joined to them
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -30,7 +28,7 @@ from r2d_ray.method.prompts import (
 )
 from r2d_ray.method.tokens import LabelTokens, encode, tokens_of_kind
 from r2d_ray.model.t5 import load_tokenizer
-from r2d_ray.storage import write_json
+from r2d_ray.storage import key_of, whole_folder, write_json
 
 WITHOUT_CONTEXT = "test_without_context"  # the test rows as the question alone shows them
 FORMAT = 2  # grows when the stored columns change, so that old folders are prepared again
@@ -43,14 +41,11 @@ def prepared_key(splits: Splits, config: TrainConfig) -> str:
     if label_kind(splits.labels, splits.train) == "open":
         values["max_label_length"] = config.max_label_length
     sources = [config.rationale_source, config.stage1_source]
-    text = json.dumps([FORMAT, content_hash(splits), values, sources], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return key_of(FORMAT, content_hash(splits), values, sources)
 
 
 def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
     """Tokenise the splits into `root/<key>` unless it is there, and return that folder.
-
-    The folder appears by a rename when it is complete: a killed run leaves no half table.
 
     Raises:
         UserError: if a source is missing or a question does not fit.
@@ -68,16 +63,11 @@ def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
     check_join(tokenizer, splits)
     every = [row for _, rows in splits.items() for row in rows]
     tokens = set_tokens(tokenizer, splits.labels, every, config)
-    part = root / f".{folder.name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    tokenizer.save_pretrained(part / "tokenizer")
     tables = {
         name: tabulate(rows, tokens, tokenizer, config, sources) for name, rows in splits.items()
     }
     bare = [replace(row, context="") for row in splits.test]
     stored = {**tables, WITHOUT_CONTEXT: tabulate(bare, tokens, tokenizer, config, sources)}
-    DatasetDict(stored).save_to_disk(part / "rows")
     info = {
         "dataset": splits.name,
         "data_hash": content_hash(splits),
@@ -89,8 +79,10 @@ def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
         "scratch": config.model in SCRATCH_MODELS,
         "tokens": {name: token_counts(table) for name, table in tables.items()},
     }
-    write_json(part / "prepared.json", info)
-    part.rename(folder)
+    with whole_folder(folder) as part:
+        tokenizer.save_pretrained(part / "tokenizer")
+        DatasetDict(stored).save_to_disk(part / "rows")
+        write_json(part / "prepared.json", info)
     return folder
 
 

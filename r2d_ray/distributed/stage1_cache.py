@@ -12,7 +12,6 @@ taker, however late a rival acts on an old look.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -31,7 +30,7 @@ from typing import Any
 from r2d_ray import __version__
 from r2d_ray.config import STAGE1_FIELDS, TrainConfig
 from r2d_ray.distributed.stage_job import TrainingJob, run_training
-from r2d_ray.storage import write_json
+from r2d_ray.storage import file_digest, key_of, write_json
 
 MANIFEST = "stage1.json"
 POLL_S = 1.0  # seconds between looks of a waiting trial
@@ -54,18 +53,13 @@ class Stage1:
 def stage1_key(config: TrainConfig, prepared_dir: Path) -> str:
     """Return the hash (16 hex digits) of everything on which the weights after stage 1 depend."""
     values = {name: getattr(config, name) for name in STAGE1_FIELDS}
-    text = json.dumps([__version__, prepared_dir.name, values], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return key_of(__version__, prepared_dir.name, values)
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file in the folder but the manifest, by name."""
-    hashes = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name != MANIFEST:
-            with path.open("rb") as file:
-                hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
+    files = (path for path in sorted(folder.iterdir()) if path.is_file())
+    return {path.name: file_digest(path) for path in files if path.name != MANIFEST}
 
 
 def read_entry(folder: Path) -> dict[str, Any] | None:

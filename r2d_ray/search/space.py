@@ -7,7 +7,6 @@ tables. Files are data: no tags, anchors, inheritance or conditions.
 from __future__ import annotations
 
 import os
-import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from r2d_ray.config import SELECTION_METRICS, TrainConfig, build_config
-from r2d_ray.errors import UserError, unknown
+from r2d_ray.errors import UserError, from_validation, unknown
 from r2d_ray.storage import read_plain_yaml
 
 if TYPE_CHECKING:
@@ -197,23 +196,19 @@ def load_search_space(name_or_path: str) -> SearchSpace:
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except ValidationError as error:
-        raise UserError(f"{path}: {_first_line(error)}") from None
+        raise _refused(error, path) from None
 
 
 _KEYS = tuple(key for key in SearchSpace.model_fields if key != "name")
 
 
-def _first_line(error: ValidationError) -> str:
-    """Return the first thing that pydantic refused: where, value, what was allowed."""
+def _refused(error: ValidationError, path: Path) -> UserError:
+    """Return the first thing that pydantic refused; for an unknown key with the nearest known."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    said = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        place, _, key = where.rpartition(".")
-        return f"{place}: {unknown('key', key, Domain.model_fields)}"
-    if first["type"] in ("missing", "value_error"):
-        return f"{where}: {said}" if where else said
-    return f"{where} = {reprlib.repr(first['input'])}: {said}"
+        *place, key = (str(part) for part in first["loc"])
+        return UserError(f"{path}: {'.'.join(place)}: {unknown('key', key, Domain.model_fields)}")
+    return from_validation(error, str(path), with_value=True)
 
 
 def prepare_space(

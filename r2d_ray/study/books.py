@@ -6,7 +6,6 @@ file of scores is written after the files that it tells of; without it they are 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from r2d_ray import __version__
+from r2d_ray import __version__, storage
 from r2d_ray.errors import UserError
 from r2d_ray.records import SCHEMA_VERSION, StudyInfo, TrialRecord, append_jsonl
 from r2d_ray.storage import write_atomically, write_json
@@ -113,8 +112,7 @@ class Bookkeeper:
 
 def key_of(*parts: Any) -> str:
     """Return the hash (16 hex digits) of JSON values on which scores depend, code included."""
-    text = json.dumps([__version__, SCHEMA_VERSION, *parts], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return storage.key_of(__version__, SCHEMA_VERSION, *parts)
 
 
 class ScoreCache:

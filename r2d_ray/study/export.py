@@ -6,7 +6,6 @@ It loads with plain `AutoModelForSeq2SeqLM`; r2d_ray.json adds what `predict` ne
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from r2d_ray.config import TrainConfig
 from r2d_ray.errors import UserError
 from r2d_ray.records import StudyInfo, TrialRecord
-from r2d_ray.storage import write_json
+from r2d_ray.storage import whole_folder, write_json
 
 MODEL_FILE = "r2d_ray.json"
 
@@ -30,24 +29,19 @@ def export_best(
 
     transformers_logging.disable_progress_bar()
 
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    # Loaded and saved anew: a sharded run writes tied weights several times over.
-    load_weights(str(weights)).save_pretrained(part)
-    AutoTokenizer.from_pretrained(tokenizer_dir).save_pretrained(part)
-    write_json(
-        part / MODEL_FILE,
-        {
-            "labels": info.data_card["labels"],
-            "config": record.config,
-            "study": info.name,
-            "trial": record.trial,
-            "dataset": info.dataset,
-        },
-    )
-    (part / "README.md").write_text(model_card(info, record), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    described = {
+        "labels": info.data_card["labels"],
+        "config": record.config,
+        "study": info.name,
+        "trial": record.trial,
+        "dataset": info.dataset,
+    }
+    with whole_folder(folder) as part:
+        # Loaded and saved anew: a sharded run writes tied weights several times over.
+        load_weights(str(weights)).save_pretrained(part)
+        AutoTokenizer.from_pretrained(tokenizer_dir).save_pretrained(part)
+        write_json(part / MODEL_FILE, described)
+        (part / "README.md").write_text(model_card(info, record), encoding="utf-8")
 
 
 def read_model_file(folder: Path) -> tuple[list[str], TrainConfig]:

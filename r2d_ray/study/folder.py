@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -26,7 +25,7 @@ from r2d_ray.records import (
     rows_file,
     write_jsonl,
 )
-from r2d_ray.storage import write_json
+from r2d_ray.storage import whole_folder, write_json
 from r2d_ray.study.identity import MAY_CHANGE, changes, differences
 
 DIFFERENCES_SHOWN = 4
@@ -137,15 +136,14 @@ def _root_of(storage: str, name: str) -> Path:
 def _create(root: Path, info: StudyInfo) -> bool:
     """Make the folder with everything in it; False if a study appeared there meanwhile."""
     root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))  # mode 0700
-    made = StudyFolder(part)
     try:
-        for folder in made.made_at_once():
-            folder.mkdir(mode=0o700)
-        write_json(made.info_path, info.model_dump(mode="json"))
-        part.rename(root)  # over nothing or over an empty folder, never over a study
+        # Over nothing or over an empty folder, never over a study.
+        with whole_folder(root, replace=False) as part:
+            made = StudyFolder(part)
+            for folder in made.made_at_once():
+                folder.mkdir(mode=0o700)
+            write_json(made.info_path, info.model_dump(mode="json"))
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             return False
         raise

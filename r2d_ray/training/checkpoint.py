@@ -5,14 +5,13 @@ Without a seal transformers would resume from a checkpoint that lost its optimis
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
 from pathlib import Path
 from typing import Any
 
-from r2d_ray.storage import write_json
+from r2d_ray.storage import file_digest, write_json
 
 SEAL = "seal-{rank}.json"
 FOLDERS = "checkpoint_*"  # Ray's names for the checkpoints of a run
@@ -29,7 +28,7 @@ def seal(folder: Path, step: int, rank: int, ranks: int) -> None:
     Each rank saves into a folder of its own, and Ray puts them together.
     """
     files = {
-        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": _digest(path)}
+        str(path.relative_to(folder)): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -48,7 +47,7 @@ def damage(folder: Path) -> str | None:
                 size = (folder / name).stat().st_size
                 if size != saved["bytes"]:
                     return f"{name} has {size} of {saved['bytes']} bytes"
-                if _digest(folder / name) != saved["sha256"]:
+                if file_digest(folder / name) != saved["sha256"]:
                     return f"{name} holds other bytes than were saved"
     except FileNotFoundError:
         return f"{name} is missing"
@@ -97,9 +96,3 @@ def _steps(folder: Path) -> float:
         return float(_read(folder / SEAL.format(rank=0))["step"])
     except (OSError, ValueError, KeyError, TypeError):
         return math.inf
-
-
-def _digest(path: Path) -> str:
-    """Return a file's SHA-256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,8 +7,6 @@ transformers'. Ray is not known here: what must reach it goes through callbacks.
 from __future__ import annotations
 
 import math
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from r2d_ray.method.labels import prompt_table
 from r2d_ray.method.losses import stage1_loss, stage2_loss
 from r2d_ray.method.sampling import FILE as RUNNING_FILE
 from r2d_ray.method.sampling import RunningMeans, Stage2
-from r2d_ray.storage import write_json
+from r2d_ray.storage import whole_folder, write_json
 from r2d_ray.training.arguments import StageName, stage_plan, training_arguments
 from r2d_ray.training.callbacks import AtStepEnd, SeedPerRank, StepClock, StopWhenFlat
 from r2d_ray.training.checkpoint import seal
@@ -189,10 +187,7 @@ class StageTrainer(Trainer):
         return metrics
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Save the checkpoint and, where this evaluation is the best so far, its weights apart.
-
-        The weights' folder is complete or absent: it is written beside and renamed.
-        """
+        """Save the checkpoint and, where this evaluation is the best so far, its weights apart."""
         super()._save_checkpoint(model, trial)
         checkpoint = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
@@ -202,9 +197,9 @@ class StageTrainer(Trainer):
         seal(checkpoint, self.state.global_step, self.args.process_index, self.args.world_size)
         if self.state.best_global_step != self.state.global_step:
             return
-        part = self.best_dir.with_name(f".{self.best_dir.name}.part")
-        self.save_model(str(part), _internal_call=True)
-        if self.args.should_save:
+        if not self.args.should_save:
+            self.save_model(str(self.best_dir))  # gathers with the rank that writes; writes nothing
+            return
+        with whole_folder(self.best_dir) as part:
+            self.save_model(str(part))
             (part / "training_args.bin").unlink(missing_ok=True)
-            shutil.rmtree(self.best_dir, ignore_errors=True)
-            os.replace(part, self.best_dir)

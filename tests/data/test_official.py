@@ -175,7 +175,7 @@ def test_hidden_files_are_left_alone(tmp_path):
 
 BIOASQ_REFUSED = {
     "no question list": ({"data": []}, ": questions: Field required"),
-    "not an object": ([1], ": content: Input should be a valid dictionary"),
+    "not an object": ([1], ": Input should be a valid dictionary"),
     "no yes/no question": (
         {"questions": [question("a", type="list")]},
         ": no question of type yesno",
@@ -299,7 +299,7 @@ def test_without_its_own_test_ids_the_test_split_is_drawn_and_said(tmp_path, ids
 PUBMEDQA_REFUSED = {
     "missing field": ({"11": {"QUESTION": "Q?"}}, ": 11.CONTEXTS: Field required"),
     "another decision": ({"11": abstract("no way")}, ": 11.final_decision 'no way' (allowed: yes"),
-    "a list": ([abstract()], ": content: Input should be a valid dictionary"),
+    "a list": ([abstract()], ": Input should be a valid dictionary"),
 }
 
 

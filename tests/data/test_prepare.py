@@ -13,11 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from r2d_ray.config import TrainConfig
 from r2d_ray.data import prepare as module
 from r2d_ray.data.batches import Ragged
 from r2d_ray.data.encode import body_budget, body_ids, tokenizer_texts
-from r2d_ray.data.examples import Example, Provenance, Splits, pick_source
+from r2d_ray.data.examples import Example, Provenance, Splits, content_hash, pick_source
 from r2d_ray.data.prepare import WITHOUT_CONTEXT, check_join, open_prepared, prepare, prepared_key
+from r2d_ray.data.sources import DataRequest, load_splits
+from r2d_ray.distributed import stage1_cache
+from r2d_ray.distributed.stage1_cache import stage1_key
 from r2d_ray.errors import UserError
 from r2d_ray.method.prompts import (
     EXPLAIN_PREFIX,
@@ -27,8 +31,10 @@ from r2d_ray.method.prompts import (
 )
 from r2d_ray.method.tokens import encode, label_tokens
 from r2d_ray.model.t5 import train_tokenizer
+from r2d_ray.study.folder import read_info
 
 DATA = Path(os.environ.get("R2D_DATA") or Path(__file__).parents[3] / "shared" / "data")
+OLD = Path(__file__).parent / "old"
 LABELS = ("yes", "no", "self-care at home", "see a GP within 24 h", "café (A&E)")
 
 
@@ -253,6 +259,19 @@ def test_the_same_key_is_the_same_folder_and_is_not_made_twice(
 def test_the_key_changes_with_what_the_tables_depend_on(change: dict[str, object]) -> None:
     key = prepared_key(toy_splits(), tiny_config())
     assert prepared_key(toy_splits(), tiny_config(**change)) != key
+
+
+def test_a_study_of_version_0_1_0_finds_its_prepared_data_and_its_stage_1(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The keys that version 0.1.0 gave; the stored folders' own hold where their model lay then."""
+    info = read_info(OLD / "ended")
+    monkeypatch.setattr(stage1_cache, "__version__", info.versions["r2d-ray"])
+    sizes, config = (60, 20, 20), TrainConfig.model_validate(info.config)
+    splits = load_splits(DataRequest("bioasq", sample_rows=sizes, seed=config.seed))
+    assert content_hash(splits) == info.data_hash
+    assert prepared_key(splits, config) == "9831195a3e6973d0"
+    assert stage1_key(config, Path("6ddda2f6289c4e4f")) == "0eb4e98701102587"
 
 
 def test_the_key_changes_with_the_rows() -> None:

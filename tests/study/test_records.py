@@ -107,9 +107,9 @@ def test_cutting_makes_no_file(tmp_path: Path) -> None:
     ("line", "said"),
     [
         (b"{}", "study"),
-        (b"", "line: "),
-        (b'{"study": ', "line: "),
-        (b'"\xff"', "line: "),
+        (b"", "Invalid JSON: "),
+        (b'{"study": ', "Invalid JSON: "),
+        (b'"\xff"', "Invalid JSON: "),
         (b'{"trial": "zero"}', "study"),
         (record().model_dump_json().replace('"trial":0', '"trial":"zero"').encode(), "trial"),
         (record().model_dump_json().replace('"done"', '"over"').encode(), "status"),
