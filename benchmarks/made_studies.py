@@ -14,7 +14,7 @@ import numpy as np
 
 from r2d_ray.config import PROFILES, build_config
 from r2d_ray.data.card import data_card
-from r2d_ray.data.examples import Example, Splits, content_hash
+from r2d_ray.data.examples import Example, Splits
 from r2d_ray.data.sources import DataRequest, load_splits
 from r2d_ray.evaluation.label_metrics import label_scores
 from r2d_ray.evaluation.plausibility import plausibility_scores, with_overlap
@@ -199,7 +199,7 @@ def write_study(
         space=space,
         study={"num_samples": len(records)},
         data_card=card,
-        data_hash=content_hash(splits),
+        data_hash=splits.hash,
         provenance=card["provenance"],
         versions=versions(),
     )

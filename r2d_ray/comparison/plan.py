@@ -19,7 +19,7 @@ from r2d_ray.comparison.arms import (
 from r2d_ray.comparison.grid import DEFAULT_SETTING, check_grid, method_grid
 from r2d_ray.config import build_config
 from r2d_ray.data.card import data_card
-from r2d_ray.data.examples import Splits, content_hash
+from r2d_ray.data.examples import Splits
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import Method, get_method
@@ -101,7 +101,7 @@ def settings_of(
         return {name: made.settings for name, made in grids.items()}, same
     config = build_config(base)
     ground = Ground(
-        f"{splits.name} {content_hash(splits)[:12]}",
+        f"{splits.name} {splits.hash[:12]}",
         settings.profile,
         config.model,
         config.model_revision,
@@ -168,6 +168,7 @@ def compare_info(
 ) -> StudyInfo:
     """Return what study.json will say of the comparison."""
     tuned = {method: made["tuned"] for method, made in chosen.items() if "tuned" in made}
+    card = data_card(splits)
     return StudyInfo(
         name=name,
         method="compare",
@@ -181,9 +182,9 @@ def compare_info(
             "tuned": tuned,  # a search that went on since may have another best trial
         },
         study=settings.model_dump(mode="json", exclude=NOT_IN_STUDY),
-        data_card=data_card(splits),
-        data_hash=content_hash(splits),
-        provenance=data_card(splits)["provenance"],
+        data_card=card,
+        data_hash=card["hash"],
+        provenance=card["provenance"],
         versions=versions(),
         git_commit=git_commit(Path(__file__).parents[2]),
     )

@@ -9,40 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from r2d_ray.data.examples import Example, Splits, content_hash
-from r2d_ray.data.splits import label_kind
+from r2d_ray.data.examples import Example, Splits
 from r2d_ray.storage import printable
 
 MOST_SHOWN = 8
 """Labels that a printed line names; the card has all of them."""
 
 
-def data_card(
-    splits: Splits, tokens: Mapping[str, Mapping[str, float]] | None = None
-) -> dict[str, Any]:
-    """Return the card of these splits as a JSON value.
-
-    Args:
-        splits: Checked splits.
-        tokens: Per split what the tokenizer measured: `median`, `mean`, `p90` and `max` tokens of
-            question, choices and context, and `share_cut`, the share of rows that were cut.
+def data_card(splits: Splits) -> dict[str, Any]:
+    """Return the card of checked splits as a JSON value.
 
     Returns:
         `name`, `provenance`, `hash`, `labels`, `label_kind`, `rows`, `groups`, `label_counts`
         (empty without a fixed set), `rows_with_duplicate_options` and `most_options` by split
         (empty but where rows have their own choices), `rationale_sources` (source -> split ->
-        rows), `words` and `rationale_words` (median, p90, max), `tokens`, `dropped` (reason ->
-        rows).
+        rows), `words` and `rationale_words` (median, p90, max), `tokens` (empty: `with_tokens`),
+        `dropped` (reason -> rows).
     """
     parts = dict(splits.items())
-    own_choices = parts if label_kind(splits.labels, splits.train) == "choices" else {}
+    own_choices = parts if splits.label_kind == "choices" else {}
     sources = sorted({s for rows in parts.values() for row in rows for s in row.rationales})
     return {
         "name": splits.name,
         "provenance": {**asdict(splits.provenance), "notes": list(splits.provenance.notes)},
-        "hash": content_hash(splits),
+        "hash": splits.hash,
         "labels": list(splits.labels),
-        "label_kind": label_kind(splits.labels, splits.train),
+        "label_kind": splits.label_kind,
         "rows": {name: len(rows) for name, rows in parts.items()},
         "groups": {name: len({row.group for row in rows}) for name, rows in parts.items()},
         "label_counts": {
@@ -66,9 +58,22 @@ def data_card(
             for name, rows in parts.items()
         },
         "rationale_words": {source: word_lengths(_texts(splits, source)) for source in sources},
-        "tokens": {name: dict(values) for name, values in (tokens or {}).items()},
+        "tokens": {},
         "dropped": dict(splits.dropped),
     }
+
+
+def with_tokens(
+    card: Mapping[str, Any], tokens: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """Return the card with what the tokenizer measured.
+
+    Args:
+        card: A card of `data_card`.
+        tokens: Per split `median`, `mean`, `p90` and `max` tokens of question, choices and context,
+            and `share_cut`, the share of rows that were cut.
+    """
+    return {**card, "tokens": {name: dict(values) for name, values in tokens.items()}}
 
 
 def _texts(splits: Splits, source: str) -> list[str]:

@@ -8,9 +8,14 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from r2d_ray.errors import UserError
+
+if TYPE_CHECKING:
+    from r2d_ray.method.tokens import LabelKind
 
 SPLIT_NAMES = ("train", "validation", "test")
 
@@ -45,7 +50,7 @@ class Provenance:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what is derived from all rows is kept once
 class Splits:
     """Three disjoint splits over one label set.
 
@@ -66,9 +71,26 @@ class Splits:
         for name in SPLIT_NAMES:
             yield name, getattr(self, name)
 
+    @cached_property
+    def hash(self) -> str:
+        """The `content_hash`: seconds for thousands of rows, so computed once."""
+        return content_hash(self)
+
+    @cached_property
+    def label_kind(self) -> LabelKind:
+        """Which kind of label the rows have."""
+        return label_kind(self.labels, self.train)
+
     def rationale_sources(self) -> tuple[str, ...]:
         """Return every rationale source that some training row has, sorted."""
         return tuple(sorted({source for row in self.train for source in row.rationales}))
+
+
+def label_kind(labels: Sequence[str], rows: Sequence[Example]) -> LabelKind:
+    """Return which kind of label these rows have, `labels` being the fixed set or empty."""
+    if labels:
+        return "fixed"
+    return "choices" if any(row.choices for row in rows) else "open"
 
 
 def normalised(text: str) -> str:
@@ -81,10 +103,12 @@ def normalised(text: str) -> str:
 def content_hash(splits: Splits) -> str:
     """Return a hash (16 hex digits) of every row of every split, in order, and of the label set."""
     digest = hashlib.sha256(json.dumps(splits.labels).encode())
+    names = [one.name for one in fields(Example)]
     for name, rows in splits.items():
         digest.update(name.encode())
         for row in rows:
-            digest.update(json.dumps(asdict(row), sort_keys=True, ensure_ascii=False).encode())
+            values = {one: getattr(row, one) for one in names}
+            digest.update(json.dumps(values, sort_keys=True, ensure_ascii=False).encode())
     return digest.hexdigest()[:16]
 
 

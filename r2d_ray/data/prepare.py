@@ -17,8 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig
 from r2d_ray.data.encode import set_tokens, tabulate, tokenizer_texts
-from r2d_ray.data.examples import Splits, content_hash, pick_source
-from r2d_ray.data.splits import label_kind
+from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.errors import UserError
 from r2d_ray.method.prompts import (
     EXPLAIN_PREFIX,
@@ -38,10 +37,10 @@ def prepared_key(splits: Splits, config: TrainConfig) -> str:
     """Return the hash (16 hex digits) of everything that the prepared tables depend on."""
     fields = ("max_input_length", "max_rationale_length", "model", "model_revision")
     values = {name: getattr(config, name) for name in fields}
-    if label_kind(splits.labels, splits.train) == "open":
+    if splits.label_kind == "open":
         values["max_label_length"] = config.max_label_length
     sources = [config.rationale_source, config.stage1_source]
-    return key_of(FORMAT, content_hash(splits), values, sources)
+    return key_of(FORMAT, splits.hash, values, sources)
 
 
 def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
@@ -70,7 +69,7 @@ def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
     stored = {**tables, WITHOUT_CONTEXT: tabulate(bare, tokens, tokenizer, config, sources)}
     info = {
         "dataset": splits.name,
-        "data_hash": content_hash(splits),
+        "data_hash": splits.hash,
         "labels": list(splits.labels),
         "label_kind": tokens.kind,
         "max_label_length": config.max_label_length,

@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from r2d_ray.data.examples import Example, normalised
-from r2d_ray.method.tokens import LabelKind
+from r2d_ray.data.examples import label_kind as label_kind  # one place for what rows tell
 
 Rows = tuple[Example, ...]
 DRAWN_SHARE = 0.15
@@ -197,13 +197,6 @@ def limit_rationales(rows: Rows, limit: int, seed: int) -> Rows:
     """Return the rows with the rationales of all but `limit` taken away, chosen as `limit_rows`."""
     kept = {row.id for row in limit_rows(tuple(r for r in rows if r.rationales), limit, seed)}
     return tuple(row if row.id in kept else replace(row, rationales={}) for row in rows)
-
-
-def label_kind(labels: Sequence[str], rows: Sequence[Example]) -> LabelKind:
-    """Return which kind of label these rows have, `labels` being the fixed set or empty."""
-    if labels:
-        return "fixed"
-    return "choices" if any(row.choices for row in rows) else "open"
 
 
 def fixed_labels(rows: Sequence[Example]) -> tuple[str, ...]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig, build_config
-from r2d_ray.data.card import data_card
+from r2d_ray.data.card import data_card, with_tokens
 from r2d_ray.data.columns import parse_columns
-from r2d_ray.data.examples import Splits, content_hash, pick_source
+from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.sources import DataRequest, check_source, load_splits
-from r2d_ray.data.splits import MAX_LABELS, label_kind
+from r2d_ray.data.splits import MAX_LABELS
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import Method, get_method
@@ -117,7 +117,7 @@ def find_model(config: TrainConfig) -> str:
 
 def check_data(splits: Splits, config: TrainConfig) -> None:
     """Raise UserError unless this data can train this run: labels and rationales are there."""
-    if label_kind(splits.labels, splits.train) == "open":
+    if splits.label_kind == "open":
         check_open_labels(splits, config)
     for source in (config.rationale_source, config.stage1_rationale_source):
         if source is not None:
@@ -193,7 +193,7 @@ def make_plan(settings: StudySettings) -> StudyPlan:
                 f"--warm-start {settings.warm_start}: it searched {older.space['metric']!r}, "
                 f"this study searches {space.metric!r}"
             )
-    name = study_name(settings, splits, config)
+    name, card = study_name(settings, splits, config), data_card(splits)
     info = StudyInfo(
         name=name,
         method=method.name,
@@ -204,9 +204,9 @@ def make_plan(settings: StudySettings) -> StudyPlan:
         study=settings.model_dump(
             exclude={"overrides", "resume", "storage_path", "name", "extend", "data"}
         ),
-        data_card=data_card(splits),
-        data_hash=content_hash(splits),
-        provenance=data_card(splits)["provenance"],
+        data_card=card,
+        data_hash=card["hash"],
+        provenance=card["provenance"],
         versions=versions(),
         git_commit=git_commit(Path(__file__).parents[2]),
     )
@@ -215,5 +215,5 @@ def make_plan(settings: StudySettings) -> StudyPlan:
 
 def with_token_counts(plan: StudyPlan, tokens: Mapping[str, Mapping[str, float]]) -> StudyPlan:
     """Return the plan with the token lengths and cut shares in its data card."""
-    card = data_card(plan.splits, tokens)
+    card = with_tokens(plan.info.data_card, tokens)
     return replace(plan, info=plan.info.model_copy(update={"data_card": card}))

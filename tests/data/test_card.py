@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from r2d_ray.data.card import card_lines, data_card, label_counts, word_lengths
+from r2d_ray.data.card import card_lines, data_card, label_counts, with_tokens, word_lengths
 from r2d_ray.data.examples import Example, Provenance, Splits, content_hash
 
 SPLITS = Splits(
@@ -43,7 +43,7 @@ def test_the_card_counts_what_is_there():
 
 
 def test_the_card_is_a_json_value():
-    card = data_card(SPLITS, TOKENS)
+    card = with_tokens(data_card(SPLITS), TOKENS)
     assert json.loads(json.dumps(card)) == card
     assert card["tokens"]["test"]["share_cut"] == 0.125
 
@@ -54,7 +54,7 @@ def test_the_card_follows_the_content():
 
 
 def test_the_printed_card_has_a_line_for_each_split_source_note_and_reason():
-    assert card_lines(data_card(SPLITS, TOKENS)) == [
+    assert card_lines(with_tokens(data_card(SPLITS), TOKENS)) == [
         f"data small (file notes.csv, licence MIT), content {content_hash(SPLITS)}",
         "  note: a note",
         "  train: 3 rows; yes 67%, no 33%; median 3, p90 5 words; "

@@ -1,13 +1,17 @@
-"""A run is refused before it starts where a stage would be evaluated on no rationale."""
+"""A plan hashes its rows once, and is refused where a stage would see no rationale."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from conftest import tiny_config, toy_splits
+from conftest import TINY, tiny_config, toy_splits
 
-from r2d_ray.data.examples import Splits
+from r2d_ray.data import examples
+from r2d_ray.data.examples import Splits, content_hash
+from r2d_ray.data.prepare import open_prepared, prepare
 from r2d_ray.errors import UserError
-from r2d_ray.search.plan import check_data
+from r2d_ray.search.plan import check_data, make_plan, with_token_counts
+from r2d_ray.study.settings import build_settings
 
 
 @pytest.fixture
@@ -52,3 +56,24 @@ def test_a_source_that_is_not_trained_need_not(
     without_llm: Splits, values: dict[str, object]
 ) -> None:
     check_data(without_llm, tiny_config(**values))
+
+
+def test_the_rows_are_hashed_once_from_plan_to_prepared_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Splits] = []
+
+    def counted(splits: Splits) -> str:
+        hashed.append(splits)
+        return content_hash(splits)
+
+    monkeypatch.setattr(examples, "content_hash", counted)
+    asked = {"dataset": "bioasq", "profile": "embedded", "sample_rows": (60, 20, 20)}
+    plan = make_plan(build_settings({**asked, "num_samples": 1, "overrides": TINY}))
+    measured = open_prepared(prepare(plan.splits, plan.config, tmp_path)).info
+    full = with_token_counts(plan, measured["tokens"])
+    assert len(hashed) == 1
+    card = full.info.data_card
+    assert full.info.data_hash == card["hash"] == measured["data_hash"] == content_hash(plan.splits)
+    assert card.pop("tokens") == measured["tokens"]
+    assert card | {"tokens": {}} == plan.info.data_card
