@@ -132,7 +132,7 @@ def predict_rows(
         ) from None
     torch.nn.Module.to(model, device)
     tokens = set_tokens(tokenizer, labels, rows, config)
-    if tokens.kind == "open" and config.label_choice != "generate":
+    if not tokens.kind.closed and config.label_choice != "generate":
         raise UserError(
             f"--model {model_dir} chooses among the options of a row, and no row has any "
             "(allowed: a column choices, or --columns choices=COLUMN)"

@@ -18,7 +18,7 @@ from torch.utils.data import Sampler
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.method.batch import Batch, pack, pad, pad_nested
-from r2d_ray.method.tokens import LabelKind
+from r2d_ray.method.label_kinds import LabelKind
 from r2d_ray.model.teacher_forcing import IGNORED
 
 
@@ -224,7 +224,7 @@ class OptionColumns:
             "option_prefixes": pad_nested(prefixes, 0),
             "option_prefix_lengths": pad([[len(ids) for ids in row] for row in prefixes], 0),
         }
-        if self.kind == "choices":
+        if self.kind.closed:
             packed = pack(ids)
             found |= {"packed_ids": packed.ids, "packed_owner": packed.owner}
         return found
@@ -242,4 +242,4 @@ class OptionColumns:
 
 def own_options(table: Dataset, kind: LabelKind) -> OptionColumns | None:
     """Return the options that a table's rows bring, None under a fixed label set."""
-    return None if kind == "fixed" else OptionColumns(table, kind)
+    return OptionColumns(table, kind) if kind.by_row else None

@@ -27,14 +27,14 @@ def data_card(splits: Splits) -> dict[str, Any]:
         `dropped` (reason -> rows).
     """
     parts = dict(splits.items())
-    own_choices = parts if splits.label_kind == "choices" else {}
+    own_choices = parts if splits.label_kind.listed else {}
     sources = sorted({s for rows in parts.values() for row in rows for s in row.rationales})
     return {
         "name": splits.name,
         "provenance": {**asdict(splits.provenance), "notes": list(splits.provenance.notes)},
         "hash": splits.hash,
         "labels": list(splits.labels),
-        "label_kind": splits.label_kind,
+        "label_kind": splits.label_kind.word,
         "rows": {name: len(rows) for name, rows in parts.items()},
         "groups": {name: len({row.group for row in rows}) for name, rows in parts.items()},
         "label_counts": {

@@ -14,8 +14,7 @@ from datasets import Dataset, Features, List, Value
 from transformers import PreTrainedTokenizerBase
 
 from r2d_ray.config import TrainConfig
-from r2d_ray.data.examples import Example, Splits
-from r2d_ray.data.splits import label_kind
+from r2d_ray.data.examples import Example, Splits, label_kind
 from r2d_ray.errors import UserError
 from r2d_ray.method.prompts import (
     EXPLAIN_PREFIX,
@@ -23,19 +22,13 @@ from r2d_ray.method.prompts import (
     explain_given_label_prefix,
     question_text,
 )
-from r2d_ray.method.tokens import (
-    LabelTokens,
-    encode,
-    open_label_tokens,
-    option_tokens,
-    tokens_of_kind,
-)
+from r2d_ray.method.tokens import LabelTokens, RowLabel, encode
 
 
 def body_budget(tokenizer: PreTrainedTokenizerBase, tokens: LabelTokens, limit: int) -> int:
     """Return how many ids a body may have: the limit less the longest prefix and the end id.
 
-    The prefixes of options that a row brings are not among them: see `prompt_bodies`.
+    A row that brings options with longer prefixes leaves its own body less.
     """
     tasks = [len(encode(tokenizer, prefix)) for prefix in (PREDICT_PREFIX, EXPLAIN_PREFIX)]
     return limit - max(*tasks, tokens.room) - 1
@@ -63,16 +56,16 @@ def body_ids(
 
 def prompt_bodies(
     rows: Sequence[Example],
-    own: Sequence[LabelTokens],
+    labels: Sequence[RowLabel],
     tokenizer: PreTrainedTokenizerBase,
     tokens: LabelTokens,
     limit: int,
 ) -> list[tuple[list[int], int]]:
-    """Return `body_ids` of every row, within what the longest of its prefixes leaves."""
+    """Return every row's body ids, cut to what the longest of its prefixes leaves, and the cut."""
     shared = body_budget(tokenizer, tokens, limit)
     return [
-        body_ids(tokenizer, row, min(shared, limit - mine.room - 1))
-        for row, mine in zip(rows, own, strict=True)
+        body_ids(tokenizer, row, min(shared, limit - label.own.room - 1))
+        for row, label in zip(rows, labels, strict=True)
     ]
 
 
@@ -92,52 +85,31 @@ def set_tokens(
 ) -> LabelTokens:
     """Return the label tokens of a data set of these rows, `labels` being its fixed set if any."""
     most = max((len(row.choices or ()) for row in rows), default=0)
-    kind = label_kind(labels, rows)
-    return tokens_of_kind(tokenizer, labels, kind, config.max_label_length, most)
+    return label_kind(labels, rows).set_tokens(tokenizer, labels, config.max_label_length, most)
 
 
-def row_tokens(
-    row: Example, tokenizer: PreTrainedTokenizerBase, tokens: LabelTokens, max_label_length: int
-) -> LabelTokens:
-    """Return the labels that a row brings under its data set's kind of label; none if fixed."""
-    if tokens.kind == "choices":
-        return option_tokens(tokenizer, row.choices or ())
-    if tokens.kind == "open" and row.label:
-        return open_label_tokens(tokenizer, row.label, max_label_length, tokens.room)
-    return LabelTokens((), (), (), tokens.kind)
-
-
-def gold_place(
-    row: Example, tokenizer: PreTrainedTokenizerBase, tokens: LabelTokens, own: LabelTokens
-) -> int:
-    """Return the place of a row's label in the fixed set or among its own options, -1 if none."""
-    if tokens.kind == "open":
-        return len(own.labels) - 1
-    labels = own.labels if tokens.kind == "choices" else tokens.labels
-    if row.label in labels or not row.label or tokens.kind == "fixed":
-        return labels.index(row.label) if row.label in labels else -1
-    # Another text with the same ids: the first of them stands for it.
-    return [target[:-1] for target in own.targets].index(tuple(encode(tokenizer, row.label)))
-
-
-def option_columns(
+def row_labels(
     rows: Sequence[Example],
     tokenizer: PreTrainedTokenizerBase,
     tokens: LabelTokens,
-    own: Sequence[LabelTokens],
-) -> dict[str, list[Any]]:
+    max_label_length: int,
+) -> list[RowLabel]:
+    """Return every row's gold label and the labels that it brings."""
+    return [
+        tokens.kind.row_label(tokenizer, tokens, row.label, row.choices or (), max_label_length)
+        for row in rows
+    ]
+
+
+def label_columns(rows: Sequence[Example], labels: Sequence[RowLabel]) -> dict[str, list[Any]]:
     """Return the table columns of the rows' labels: text, place and the options of their own.
 
     The label of a row with options is the text of the option that stands for it.
     """
-    places = [gold_place(row, tokenizer, tokens, mine) for row, mine in zip(rows, own, strict=True)]
-    texts = [
-        mine.labels[place] if tokens.kind == "choices" and place >= 0 else row.label or None
-        for row, mine, place in zip(rows, own, places, strict=True)
-    ]
+    own = [label.own for label in labels]
     return {
-        "label": texts,
-        "label_index": places,
+        "label": [label.text for label in labels],
+        "label_index": [label.place for label in labels],
         "choices": [list(row.choices or ()) for row in rows],
         "options": [list(mine.labels) for mine in own],
         "option_ids": [list(map(list, mine.targets)) for mine in own],
@@ -182,7 +154,7 @@ def tabulate(
 ) -> Dataset:
     """Return one split as a table of ids; a row without a rationale has an empty target.
 
-    Columns: id, group, tags, what `option_columns` says of the label, body_ids, cut_tokens, and
+    Columns: id, group, tags, what `label_columns` says of the label, body_ids, cut_tokens, and
     per use of a rationale its ids and its text (`reference`).
     """
     eos = cast(int, tokenizer.eos_token_id)
@@ -191,14 +163,14 @@ def tabulate(
         text = row.rationales.get(sources[use] or "", "")
         return [*encode(tokenizer, text)[: config.max_rationale_length - 1], eos] if text else []
 
-    own = [row_tokens(row, tokenizer, tokens, config.max_label_length) for row in rows]
-    found = prompt_bodies(rows, own, tokenizer, tokens, config.max_input_length)
+    labelled = row_labels(rows, tokenizer, tokens, config.max_label_length)
+    found = prompt_bodies(rows, labelled, tokenizer, tokens, config.max_input_length)
     return Dataset.from_dict(
         {
             "id": [row.id for row in rows],
             "group": [row.group for row in rows],
             "tags": [list(row.tags) for row in rows],
-            **option_columns(rows, tokenizer, tokens, own),
+            **label_columns(rows, labelled),
             "body_ids": [ids for ids, _ in found],
             "cut_tokens": [cut for _, cut in found],
             "rationale_ids": [target(row, "rationale") for row in rows],
@@ -223,12 +195,12 @@ def text_table(
         UserError: if a question does not fit.
     """
     tokens = set_tokens(tokenizer, labels, rows, config)
-    own = [row_tokens(row, tokenizer, tokens, config.max_label_length) for row in rows]
-    found = prompt_bodies(rows, own, tokenizer, tokens, config.max_input_length)
+    labelled = row_labels(rows, tokenizer, tokens, config.max_label_length)
+    found = prompt_bodies(rows, labelled, tokenizer, tokens, config.max_input_length)
     columns: dict[str, list[Any]] = {
         "id": [row.id for row in rows],
         "group": [row.group for row in rows],
-        **option_columns(rows, tokenizer, tokens, own),
+        **label_columns(rows, labelled),
         "reference": [""] * len(rows),
         "tags": [[] for _ in rows],
         "body_ids": [ids for ids, _ in found],

@@ -10,12 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from r2d_ray.errors import UserError
-
-if TYPE_CHECKING:
-    from r2d_ray.method.tokens import LabelKind
+from r2d_ray.method.label_kinds import LabelKind, kind_of
 
 SPLIT_NAMES = ("train", "validation", "test")
 
@@ -88,9 +85,7 @@ class Splits:
 
 def label_kind(labels: Sequence[str], rows: Sequence[Example]) -> LabelKind:
     """Return which kind of label these rows have, `labels` being the fixed set or empty."""
-    if labels:
-        return "fixed"
-    return "choices" if any(row.choices for row in rows) else "open"
+    return kind_of(labels, with_options=any(row.choices for row in rows))
 
 
 def normalised(text: str) -> str:

@@ -19,13 +19,14 @@ from r2d_ray.config import SCRATCH_MODELS, TrainConfig
 from r2d_ray.data.encode import set_tokens, tabulate, tokenizer_texts
 from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.errors import UserError
+from r2d_ray.method.label_kinds import KINDS
 from r2d_ray.method.prompts import (
     EXPLAIN_PREFIX,
     PREDICT_PREFIX,
     explain_given_label_prefix,
     question_text,
 )
-from r2d_ray.method.tokens import LabelTokens, encode, tokens_of_kind
+from r2d_ray.method.tokens import LabelTokens, encode
 from r2d_ray.model.t5 import load_tokenizer
 from r2d_ray.storage import key_of, whole_folder, write_json
 
@@ -37,7 +38,7 @@ def prepared_key(splits: Splits, config: TrainConfig) -> str:
     """Return the hash (16 hex digits) of everything that the prepared tables depend on."""
     fields = ("max_input_length", "max_rationale_length", "model", "model_revision")
     values = {name: getattr(config, name) for name in fields}
-    if splits.label_kind == "open":
+    if not splits.label_kind.closed:
         values["max_label_length"] = config.max_label_length
     sources = [config.rationale_source, config.stage1_source]
     return key_of(FORMAT, splits.hash, values, sources)
@@ -71,7 +72,7 @@ def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
         "dataset": splits.name,
         "data_hash": splits.hash,
         "labels": list(splits.labels),
-        "label_kind": tokens.kind,
+        "label_kind": tokens.kind.word,
         "max_label_length": config.max_label_length,
         "most_options": len(tokens.letters),
         "sources": sources,
@@ -141,11 +142,8 @@ def open_prepared(folder: Path) -> Prepared:
     info = json.loads((folder / "prepared.json").read_text(encoding="utf-8"))
     tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
     tables = cast(DatasetDict, load_from_disk(folder / "rows"))
-    tokens = tokens_of_kind(
-        tokenizer,
-        info["labels"],
-        info["label_kind"],
-        info["max_label_length"],
-        info["most_options"],
+    kind = KINDS[info["label_kind"]]
+    tokens = kind.set_tokens(
+        tokenizer, info["labels"], info["max_label_length"], info["most_options"]
     )
     return Prepared(folder, info, tables, tokenizer, tokens)

@@ -16,7 +16,6 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from r2d_ray.data.examples import Example, normalised
-from r2d_ray.data.examples import label_kind as label_kind  # one place for what rows tell
 
 Rows = tuple[Example, ...]
 DRAWN_SHARE = 0.15

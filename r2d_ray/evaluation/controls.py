@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from r2d_ray.data.examples import Example, Splits
-from r2d_ray.data.splits import label_kind
 from r2d_ray.evaluation.label_metrics import (
     coin_macro_f1,
     label_scores,
@@ -32,11 +31,11 @@ def controls(splits: Splits) -> dict[str, dict[str, Any]]:
     train, gold = label_classes(splits.train), label_classes(splits.test)
     top = majority_label(train)
     name, guess = f"majority label ({top})", [top] * len(gold)
-    kind = label_kind(splits.labels, splits.train)
-    if kind == "open":
+    kind = splits.label_kind
+    if not kind.closed:
         return {name: dict(open_label_scores(gold, guess))}
     most = max(len(row.choices or ()) for _, rows in splits.items() for row in rows)
-    classes = splits.labels or tuple(choice_letter(place) for place in range(most))
+    classes = kind.classes(splits.labels, most)
     return {
         name: dict(label_scores(gold, guess, classes)),
         "coin, training balance": dict(coin_macro_f1(gold, train, classes)),

@@ -57,10 +57,10 @@ class Evaluator:
     def labels(self, rows: Dataset) -> list[LabelOutput]:
         """Return the label of every row, chosen as `config.label_choice` says."""
         tokens = self.table.tokens
-        own: list[list[str]] = rows["options"] if tokens.kind == "choices" else []
+        own: list[list[str]] = rows["options"] if tokens.kind.by_row else []
 
         def choose(batch: Batch) -> list[LabelOutput]:
-            if tokens.kind == "open":
+            if not tokens.kind.closed:
                 return [LabelOutput(text, ()) for text in self._generated_labels(batch)]
             probabilities = self._probabilities(batch)
             sets = [own[row] if own else tokens.labels for row in batch["rows"]]

@@ -36,9 +36,9 @@ def read_texts(
 
     A model of rows with options sees each row's own beside the text (`sets`).
     """
-    own = evaluator.table.tokens.kind == "choices"
+    listed = evaluator.table.tokens.kind.listed
     rows = [
-        Example(str(i), "", "", text, "", choices=tuple(options) if own else None)
+        Example(str(i), "", "", text, "", choices=tuple(options) if listed else None)
         for i, (text, options) in enumerate(zip(texts, sets, strict=True))
     ]
     labels = evaluator.table.tokens.labels
@@ -78,7 +78,7 @@ def with_swapped(
 
     That is another option of a row that brings its own; open labels have no other one.
     """
-    if evaluator.table.tokens.kind == "open":
+    if not evaluator.table.tokens.kind.closed:
         return list(found)
     labels = evaluator.table.tokens.labels
     given = [swapped_labels(row.label or "", row.options or labels) for row in found]

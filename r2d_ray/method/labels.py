@@ -54,7 +54,7 @@ class PromptTable:
 
     def options(self, batch: Batch) -> Options:
         """Return the labels that each row of the batch may have."""
-        if self.tokens.kind != "fixed":
+        if self.tokens.kind.by_row:
             return row_options(batch)
         return Options(
             self.label_targets[None],
@@ -66,16 +66,16 @@ class PromptTable:
 
     def gold_texts(self, batch: Batch) -> list[str]:
         """Return the gold label of each row as its prompt shows it."""
-        if self.tokens.kind != "fixed":
+        if self.tokens.kind.by_row:
             return list(batch["labels"])
         return [self.tokens.labels[i] for i in batch["label_index"].tolist()]
 
     def rooms(self, batch: Batch) -> list[int]:
         """Return how many ids the prefix of a freely written label may have, by row."""
-        if self.tokens.kind == "choices":
-            longest: list[int] = batch["option_prefix_lengths"].amax(dim=1).tolist()
-            return longest
-        return [self.tokens.room] * len(batch["body_lengths"])
+        if self.tokens.room:
+            return [self.tokens.room] * len(batch["body_lengths"])
+        longest: list[int] = batch["option_prefix_lengths"].amax(dim=1).tolist()
+        return longest
 
     def join(self, prefixes: Tensor, lengths: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return ids and mask of a prefix per row joined to the batch's bodies."""
@@ -107,7 +107,7 @@ def prompt_table(
         label_targets=pad(tokens.targets, IGNORED).to(device),
         label_packs=tuple(label_packs(tokens, device)),
         first_tokens=torch.tensor([target[0] for target in tokens.targets], device=device)
-        if tokens.kind == "fixed" and tokens.first_tokens_differ
+        if tokens.first_tokens_differ
         else None,
         eos=tokenizer.eos_token_id,
         pad_id=tokenizer.pad_token_id,

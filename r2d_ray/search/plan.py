@@ -117,7 +117,7 @@ def find_model(config: TrainConfig) -> str:
 
 def check_data(splits: Splits, config: TrainConfig) -> None:
     """Raise UserError unless this data can train this run: labels and rationales are there."""
-    if splits.label_kind == "open":
+    if not splits.label_kind.closed:
         check_open_labels(splits, config)
     for source in (config.rationale_source, config.stage1_rationale_source):
         if source is not None:

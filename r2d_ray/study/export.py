@@ -12,6 +12,7 @@ from typing import Any
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.errors import UserError
+from r2d_ray.method.label_kinds import FIXED, KINDS
 from r2d_ray.records import StudyInfo, TrialRecord
 from r2d_ray.storage import whole_folder, write_json
 
@@ -62,6 +63,8 @@ def read_model_file(folder: Path) -> tuple[list[str], TrainConfig]:
 
 def model_card(info: StudyInfo, record: TrialRecord) -> str:
     """Return the model card as Markdown."""
+    data = info.data_card
+    label = KINDS.get(data.get("label_kind", ""), FIXED).described(data["labels"])
     return f"""---
 library_name: transformers
 pipeline_tag: text2text-generation
@@ -71,7 +74,7 @@ pipeline_tag: text2text-generation
 A T5 ({record.config["model"]}) that predicts a label and writes the rationale for it, trained by
 r2d_ray with the method `{info.method}` on `{info.dataset}` ({info.provenance["kind"]}).
 
-Prompts: `predict: QUESTION CONTEXT` gives the label, {_labels(info.data_card)};
+Prompts: `predict: QUESTION CONTEXT` gives the label, {label};
 `given label: LABEL, explain: QUESTION CONTEXT` gives the rationale.
 
 | score (validation, step {record.selected_step}) | value |
@@ -81,15 +84,6 @@ Prompts: `predict: QUESTION CONTEXT` gives the label, {_labels(info.data_card)};
 Data hash `{info.data_hash}`, seed {record.seed}, versions {info.versions}. Not a medical device:
 the model was selected by label scores on a research data set.
 """
-
-
-def _labels(card: Mapping[str, Any]) -> str:
-    """Return in words which labels the model gives."""
-    if card.get("label_kind") == "choices":
-        return "one of the row's own options"
-    if card.get("label_kind") == "open":
-        return "a free text"
-    return "one of " + ", ".join(f"`{label}`" for label in card["labels"])
 
 
 def _rows(scores: Mapping[str, Any]) -> str:

@@ -23,13 +23,14 @@ from r2d_ray.data.sources import DataRequest, load_splits
 from r2d_ray.distributed import stage1_cache
 from r2d_ray.distributed.stage1_cache import stage1_key
 from r2d_ray.errors import UserError
+from r2d_ray.method.label_kinds import FIXED
 from r2d_ray.method.prompts import (
     EXPLAIN_PREFIX,
     PREDICT_PREFIX,
     explain_given_label_prefix,
     question_text,
 )
-from r2d_ray.method.tokens import encode, label_tokens
+from r2d_ray.method.tokens import encode
 from r2d_ray.model.t5 import train_tokenizer
 from r2d_ray.study.folder import read_info
 
@@ -76,7 +77,7 @@ def test_prefix_ids_and_body_ids_are_the_ids_of_the_whole_prompt(
     encoder = tokenizer()  # type: ignore[operator]
     body, cut = body_ids(encoder, row, 1000)
     assert cut == 0
-    tokens = label_tokens(encoder, LABELS)
+    tokens = FIXED.set_tokens(encoder, LABELS)
     prefixes = {
         PREDICT_PREFIX: encode(encoder, PREDICT_PREFIX),
         EXPLAIN_PREFIX: encode(encoder, EXPLAIN_PREFIX),
@@ -92,7 +93,7 @@ def test_prefix_ids_and_body_ids_are_the_ids_of_the_whole_prompt(
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_label_targets_are_the_ids_of_the_label_with_its_end(tokenizer: object) -> None:
     encoder = tokenizer()  # type: ignore[operator]
-    for label, target in zip(LABELS, label_tokens(encoder, LABELS).targets, strict=True):
+    for label, target in zip(LABELS, FIXED.set_tokens(encoder, LABELS).targets, strict=True):
         assert list(target) == encoder(label)["input_ids"]
 
 
@@ -126,19 +127,21 @@ def test_choices_belong_to_the_question_and_are_never_cut() -> None:
 
 def test_the_longest_prompt_has_exactly_the_allowed_length() -> None:
     row = row_of("Does alpren treat gout?", "trial " * 200)
-    body, _ = body_ids(scratch(), row, body_budget(scratch(), label_tokens(scratch(), LABELS), 64))
-    prefixes = label_tokens(scratch(), LABELS).explain_prefixes
+    body, _ = body_ids(
+        scratch(), row, body_budget(scratch(), FIXED.set_tokens(scratch(), LABELS), 64)
+    )
+    prefixes = FIXED.set_tokens(scratch(), LABELS).explain_prefixes
     assert max(len(prefix) for prefix in prefixes) + len(body) + 1 == 64
 
 
 def test_labels_with_the_same_ids_are_refused() -> None:
     with pytest.raises(UserError, match="labels 'yes' and ' yes ' have the same token ids"):
-        label_tokens(scratch(), ["yes", "no", " yes "])
+        FIXED.set_tokens(scratch(), ["yes", "no", " yes "])
 
 
 def test_whether_first_tokens_tell_the_labels_apart() -> None:
-    assert label_tokens(scratch(), ["yes", "no"]).first_tokens_differ
-    assert not label_tokens(scratch(), ["the trial", "the weather"]).first_tokens_differ
+    assert FIXED.set_tokens(scratch(), ["yes", "no"]).first_tokens_differ
+    assert not FIXED.set_tokens(scratch(), ["the trial", "the weather"]).first_tokens_differ
 
 
 def test_a_tokenizer_that_does_not_split_at_white_space_is_refused() -> None:

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from r2d_ray.data.examples import Example
+from r2d_ray.data.examples import Example, label_kind
 from r2d_ray.data.splits import (
     SourceRows,
     components,
     draw,
     fixed_labels,
     hash_order,
-    label_kind,
     leak_keys,
     limit_rows,
     remove_leaks,
     split_rows,
 )
+from r2d_ray.method.label_kinds import CHOICES, FIXED, OPEN
 
 
 def row(number, label="yes", group=None, question=None, context="", choices=None):
@@ -264,6 +264,6 @@ def test_more_labels_than_a_set_may_have_are_open():
 
 
 def test_the_kind_of_labels():
-    assert label_kind(("yes", "no"), rows_of(yes=1, no=1)) == "fixed"
-    assert label_kind((), (row(1, "a", choices=("a", "b")),)) == "choices"
-    assert label_kind((), (row(1, "a"),)) == "open"
+    assert label_kind(("yes", "no"), rows_of(yes=1, no=1)) == FIXED
+    assert label_kind((), (row(1, "a", choices=("a", "b")),)) == CHOICES
+    assert label_kind((), (row(1, "a"),)) == OPEN

@@ -19,7 +19,6 @@ from r2d_ray.evaluation.evaluator import Evaluator, LabelOutput, prediction_metr
 from r2d_ray.method.labels import prompt_table
 from r2d_ray.method.prompts import EXPLAIN_PREFIX, PREDICT_PREFIX, explain_given_label_prefix
 from r2d_ray.model import decoding
-from r2d_ray.model import decoding as decode
 from r2d_ray.model.t5 import load_model
 from r2d_ray.records import Prediction
 
@@ -78,7 +77,7 @@ def test_rationales_of_many_rows_are_written_together_as_in_small_batches(
     together = evaluator.rationales(rows, shown)
     ranks = replace(with_config(evaluator, zero_stage=3), world_size=2)  # they keep step
     assert ranks._decoded_at_once == 4 < evaluator._decoded_at_once
-    monkeypatch.setattr(decode, "CACHE_BYTES", 0)
+    monkeypatch.setattr(decoding, "CACHE_BYTES", 0)
     assert evaluator.rationales(rows, shown) == together
     assert passes == [10, 4, 4, 2]
 

@@ -17,10 +17,11 @@ from r2d_ray.data.batches import StepBatches, own_options
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
 from r2d_ray.method import losses, sampling
 from r2d_ray.method.batch import Batch, pad
+from r2d_ray.method.label_kinds import FIXED
 from r2d_ray.method.labels import prompt_table
 from r2d_ray.method.losses import stage2_loss
 from r2d_ray.method.sampling import Prompts, RunningMeans, Stage2
-from r2d_ray.method.tokens import encode, label_tokens
+from r2d_ray.method.tokens import encode
 from r2d_ray.model.flops import Sums
 from r2d_ray.model.t5 import load_model
 
@@ -50,7 +51,8 @@ def stage_of(
     config: TrainConfig, prepared: Prepared, labels: Sequence[str] = (), **means: Any
 ) -> Stage2:
     """Return stage 2 with these labels (default: the toy set's) and running means."""
-    tokens = label_tokens(prepared.tokenizer, labels) if labels else prepared.label_tokens
+    own = prepared.label_tokens
+    tokens = FIXED.set_tokens(prepared.tokenizer, labels) if labels else own
     table = prompt_table(prepared.tokenizer, tokens, torch.device("cpu"))
     return Stage2(config, table, prepared.tokenizer, RunningMeans(**means))
 

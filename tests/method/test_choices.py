@@ -21,6 +21,7 @@ from r2d_ray.evaluation.alignment import MASK, control_scores, masked, reader_sp
 from r2d_ray.evaluation.evaluator import Evaluator, label_metrics, predictions
 from r2d_ray.evaluation.readers import own_reading, read_texts, with_swapped
 from r2d_ray.method.batch import Batch, select_rows
+from r2d_ray.method.label_kinds import CHOICES, FIXED
 from r2d_ray.method.labels import label_log_probabilities, prompt_table, text_prefixes
 from r2d_ray.method.losses import stage2_loss
 from r2d_ray.method.prompts import explain_given_label_prefix, question_text
@@ -79,7 +80,7 @@ def evaluator_of(prepared: Prepared, **values: object) -> Evaluator:
 
 
 def test_a_row_keeps_its_options_and_those_that_differ(prepared: Prepared, chosen: Splits) -> None:
-    assert prepared.label_tokens.kind == "choices"
+    assert prepared.label_tokens.kind == CHOICES
     assert prepared.label_tokens.classes == ("A", "B", "C", "D")
     eos = prepared.tokenizer.eos_token_id
     for row, want in zip(prepared.tables["train"], chosen.train, strict=True):
@@ -218,7 +219,7 @@ def test_a_fixed_set_given_as_options_gives_the_same_losses(
     tmp_path: Path, values: dict[str, object]
 ) -> None:
     fixed, own = same_set(tmp_path)
-    assert fixed.label_tokens.kind == "fixed"
+    assert fixed.label_tokens.kind == FIXED
     assert not fixed.label_tokens.first_tokens_differ
     config = config_of_choices(**HALF_SAMPLED, **values)
     means = {"steps": 1, "error_sum": 0.05, "threshold": 0.3}
@@ -324,7 +325,7 @@ def test_a_row_with_one_option_has_no_wrong_label(prepared: Prepared) -> None:
     rows = [Example("r", "r", "Which?", "", "gout", choices=("gout", "gout"))]
     table = text_table(rows, prepared.tokenizer, (), config)
     batch = {"ids": ["r"], "label_index": torch.tensor(table["label_index"])}
-    batch |= OptionColumns(table, "choices").tensors([0])
+    batch |= OptionColumns(table, CHOICES).tensors([0])
     choice = Choice(batch["label_index"], torch.ones(1))
     assert replacement(choice, batch, 4, stage).tolist() == [0]
 

@@ -15,6 +15,7 @@ from r2d_ray.data.batches import Ragged
 from r2d_ray.data.prepare import Prepared, open_prepared
 from r2d_ray.method import labels as module
 from r2d_ray.method.batch import Batch, pad
+from r2d_ray.method.label_kinds import FIXED
 from r2d_ray.method.labels import (
     PromptTable,
     first_token_log_probabilities,
@@ -24,7 +25,7 @@ from r2d_ray.method.labels import (
     text_prefixes,
 )
 from r2d_ray.method.prompts import explain_given_label_prefix
-from r2d_ray.method.tokens import LabelTokens, encode, fitting_label, label_tokens
+from r2d_ray.method.tokens import LabelTokens, encode, fitting_label
 from r2d_ray.model.decoding import generate_texts
 from r2d_ray.model.t5 import load_model
 
@@ -51,7 +52,7 @@ def batch_of(prepared: Prepared, split: str = "test", rows: int = 10) -> Batch:
 
 
 def table_of(prepared: Prepared, labels: tuple[str, ...] = ("yes", "no")) -> PromptTable:
-    return prompt_table(prepared.tokenizer, label_tokens(prepared.tokenizer, labels), CPU)
+    return prompt_table(prepared.tokenizer, FIXED.set_tokens(prepared.tokenizer, labels), CPU)
 
 
 def first_tokens(table: PromptTable) -> Tensor:

@@ -21,6 +21,7 @@ from r2d_ray.evaluation.evaluator import Evaluator, label_metrics, predictions
 from r2d_ray.evaluation.label_metrics import open_label_scores
 from r2d_ray.evaluation.readers import own_reading, with_swapped
 from r2d_ray.evaluation.scoring import score
+from r2d_ray.method.label_kinds import OPEN
 from r2d_ray.method.losses import predict_pass_choice, stage2_loss
 from r2d_ray.method.prompts import explain_given_label_prefix
 from r2d_ray.method.tokens import encode
@@ -75,7 +76,7 @@ def evaluator_of(prepared: Prepared, model: PreTrainedModel) -> Evaluator:
 
 
 def test_a_row_has_one_option_its_gold_label_cut_to_its_limit(prepared: Prepared) -> None:
-    assert prepared.label_tokens.kind == "open"
+    assert prepared.label_tokens.kind == OPEN
     assert prepared.label_tokens.classes == ()
     eos = prepared.tokenizer.eos_token_id
     for row in prepared.tables["train"]:
