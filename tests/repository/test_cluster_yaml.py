@@ -106,7 +106,8 @@ def test_r2d_data_is_set_in_the_fourth_place(name: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_all_that_the_package_needs_is_brought_and_nothing_else(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    packages = {p.rstrip("*") for p in project["tool"]["setuptools"]["packages"]["find"]["include"]}
+    found = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    packages = {pattern.removesuffix("*") for pattern in found}
     files = {"pyproject.toml", "constraints.txt", project["project"]["readme"]}
     files |= set(project["project"]["license-files"])
     mounts = written(name)["file_mounts"]
