@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TRACKERS := $(VENV)/.trackers
 STUDIES ?= ./studies
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -14,8 +15,13 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,dashboard]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(STAMP)
+
+# What test-faults needs besides: MLflow, to which a search then logs.
+$(TRACKERS): $(STAMP)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,mlflow]'
+	touch $(TRACKERS)
 
 # The main job on the embedded sample: search, best model, result table.
 tune: install
@@ -77,8 +83,8 @@ ray-tests: install
 commands: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m commands -s --durations=0 tests/commands
 
-# Hostile input, killed processes, lost nodes: 13 minutes on two quiet cores; then `commands`.
-test-faults: install
+# Hostile input, killed processes, lost nodes, MLflow; then `commands`.
+test-faults: $(TRACKERS)
 	R2D_FUZZ=2000 OMP_NUM_THREADS=1 $(BIN)/pytest -m fuzz -n auto tests/fuzz
 	$(BIN)/pytest -m faults --durations=0 tests/faults
 	$(MAKE) commands
@@ -102,4 +108,4 @@ fmt: install
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
