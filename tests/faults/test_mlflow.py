@@ -20,12 +20,12 @@ def test_every_trial_is_a_run_with_the_series_of_its_record(
     address = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "first")
+    client = mlflow.MlflowClient(address)
+    first = client.create_experiment("first")  # makes the tables: two trials at once cannot
     study = RealStudy(tmp_path / "studies", TRIALS)
     assert study.end(study.start(), limit=500) == 0, study.log.read_text()[-3000:]
 
-    client = mlflow.MlflowClient(address)
-    [experiment] = [found for found in client.search_experiments() if found.name == "first"]
-    runs = client.search_runs([experiment.experiment_id])
+    runs = client.search_runs([first])
     assert {run.info.status for run in runs} == {"FINISHED"}
     logged = [
         sorted((p.step, p.value) for p in client.get_metric_history(run.info.run_id, SCORE))
