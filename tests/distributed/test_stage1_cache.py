@@ -1,7 +1,11 @@
+"""Stage 1 is trained once by whoever comes first, whatever becomes of the builder."""
+
 from __future__ import annotations
 
-import functools
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,12 +15,12 @@ from typing import Any
 
 import pytest
 from conftest import tiny_config
+from filelock import FileLock, Timeout
 
 from r2d_ray.config import STAGE1_FIELDS, TrainConfig
 from r2d_ray.distributed import stage1_cache as module
 from r2d_ray.distributed.stage1_cache import (
     MANIFEST,
-    Lease,
     Stage1,
     read_entry,
     stage1_key,
@@ -49,7 +53,6 @@ class Builder:
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POLL_S", 0.02)
-    monkeypatch.setattr(module, "Lease", functools.partial(Lease, beat_s=0.05))
 
 
 def get(
@@ -67,8 +70,8 @@ def test_it_is_trained_once_and_then_found(tmp_path: Path) -> None:
     assert (first.folder / "model.safetensors").read_bytes() == WEIGHTS
     [job] = builder.jobs
     assert (job.stage, job.weights) == ("stage1", None)
-    left = {path.name for path in (tmp_path / "cache").iterdir() if ".lease" not in path.name}
-    assert left == {first.key}
+    left = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert left - {f"{first.key}.lock"} == {first.key}
 
 
 def test_of_many_at_once_one_builds_and_the_others_wait_for_it(tmp_path: Path) -> None:
@@ -205,58 +208,82 @@ def test_a_damaged_entry_is_rebuilt_and_never_used(tmp_path: Path, damage: str) 
     }
 
 
-def test_a_builder_that_fails_lets_the_next_one_in_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_builder_that_fails_lets_the_next_one_in_at_once(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="out of memory"):
         get(tmp_path, Builder(error=RuntimeError("out of memory")))
-    monkeypatch.setattr(module, "Lease", functools.partial(Lease, ttl_s=3600.0))
     assert get(tmp_path, Builder()).built_here
 
 
-def test_what_a_builder_left_that_died_is_there_for_the_next_one(tmp_path: Path) -> None:
-    """Its checkpoints: the same job in the same folder goes on from them."""
-    first = Builder(error=KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
-        get(tmp_path, first)
-    second = Builder()
-    get(tmp_path, second)
-    assert first.jobs == second.jobs
+def checkpoints(job: TrainingJob) -> set[str]:
+    """Return the checkpoints that the job's folder holds."""
+    return {path.name for path in (job.run_dir / "ray").glob("checkpoint_*")}
 
 
-def publish(folder: Path) -> None:
-    """Put a whole entry there, as the builder that took over would."""
-    part = folder.with_name("part")
-    part.mkdir()
-    (part / "model.safetensors").write_bytes(WEIGHTS)
-    manifest = {"outcome": OUTCOME, "files": module.file_hashes(part)}
-    (part / MANIFEST).write_text(json.dumps(manifest))
-    part.rename(folder)
+BUILDER = """
+import sys, time
+from pathlib import Path
+from conftest import tiny_config
+from r2d_ray.distributed.stage1_cache import stage1_weights
+
+def train(job):
+    (job.run_dir / "ray" / "checkpoint_1").mkdir(parents=True)
+    print(job.run_dir, flush=True)
+    time.sleep(600)
+
+root = Path(sys.argv[1])
+stage1_weights(tiny_config(), root / "prepared" / "abc", root / "cache", train)
+"""
 
 
-def test_a_builder_that_lost_its_lease_waits_for_the_one_that_took_over(tmp_path: Path) -> None:
-    name = stage1_key(tiny_config(), tmp_path / "prepared" / "abc")
-    folder = tmp_path / "cache" / name
+def killed_builder(root: Path) -> Path:
+    """Kill a driver in mid-training, as another waits for it; return the folder it worked in."""
+    command = [sys.executable, "-c", BUILDER, str(root)]
+    path = {"PYTHONPATH": ":".join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=path) as driver:
+        assert driver.stdout is not None
+        work = Path(driver.stdout.readline().strip())
+        with pytest.raises(Timeout):
+            FileLock(root / "cache" / f"{work.name.split('.')[0]}.lock", timeout=0).acquire()
+        driver.send_signal(signal.SIGKILL)
+    return work
+
+
+def test_a_builder_that_was_killed_is_followed_at_once_from_its_checkpoints(tmp_path: Path) -> None:
+    killed_builder(tmp_path)
+    found: list[set[str]] = []
 
     def train(job: TrainingJob) -> dict[str, Any]:
-        (tmp_path / "cache" / f"{name}.lease.2").touch()  # another took over after a stall
-        while any(name in thread.name for thread in threading.enumerate()):
-            time.sleep(0.01)  # its heart beats until it sees the other
-        threading.Timer(0.2, publish, [folder]).start()
+        found.append(checkpoints(job))
         return Builder()(job)
 
-    found = get(tmp_path, train)
-    assert (found.built_here, found.folder) == (False, folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["model.safetensors", MANIFEST]
-
-
-def test_a_builder_that_died_is_followed_after_its_lease_ran_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "Lease", functools.partial(Lease, ttl_s=0.6, beat_s=0.05))
-    name = stage1_key(tiny_config(), tmp_path / "prepared" / "abc")
-    (tmp_path / "cache").mkdir()
     began = time.monotonic()
-    (tmp_path / "cache" / f"{name}.lease.1").write_text("node:1:dead\n")
-    assert get(tmp_path, Builder()).built_here
-    assert time.monotonic() - began > 0.5
+    assert get(tmp_path, train).built_here
+    assert time.monotonic() - began < 5
+    assert found == [{"checkpoint_1"}]
+
+
+def test_workers_that_outlive_their_driver_write_nothing_into_the_entry(tmp_path: Path) -> None:
+    work = killed_builder(tmp_path)
+
+    def train(job: TrainingJob) -> dict[str, Any]:
+        assert job.run_dir != work
+        for name in ("ray/checkpoint_2", "best"):  # a dead driver's worker, which still lives
+            (work / name).mkdir(parents=True)
+        (work / "best" / "model.safetensors").write_bytes(b"theirs")
+        assert checkpoints(job) == {"checkpoint_1"}
+        return Builder()(job)
+
+    folder = get(tmp_path, train).folder
+    assert (folder / "model.safetensors").read_bytes() == WEIGHTS
+    left = {path.name for path in folder.parent.iterdir()}
+    assert left - {f"{folder.name}.lock"} == {folder.name}
+
+
+def test_a_folder_in_which_a_former_version_worked_is_taken_over(tmp_path: Path) -> None:
+    key = stage1_key(tiny_config(), tmp_path / "prepared" / "abc")
+    (tmp_path / "cache" / f"{key}.work" / "ray" / "checkpoint_1").mkdir(parents=True)
+    builder = Builder()
+    get(tmp_path, lambda job: {**builder(job), "found": sorted(checkpoints(job))})
+    manifest = read_entry(tmp_path / "cache" / key)
+    assert manifest is not None
+    assert manifest["outcome"]["found"] == ["checkpoint_1"]

@@ -1,6 +1,6 @@
 """A session of a search whose trials sleep: `python soak_session.py FOLDER ADDRESS TRIALS`.
 
-Everything but training is the product's: search, journal, ASHA, records, stage-1 lease, lock. A
+Everything but training is the product's: search, journal, ASHA, records, stage-1 lock, lock. A
 sleeper holds what training holds, a placement group and an actor in it.
 """
 

@@ -17,12 +17,12 @@ from statistics import mean
 import pytest
 import ray
 import soak_session
+from filelock import FileLock
 from leftovers import CLEANER, assert_nothing_is_left, live_actors, resident_mb, seconds_until
 from optuna.trial import TrialState
 from real_study import RealStudy, journal
 
 from r2d_ray.distributed import cluster
-from r2d_ray.distributed.stage1_cache import Lease
 from r2d_ray.records import TrialRecord, read_jsonl
 from r2d_ray.study.lock import StudyLock
 
@@ -145,8 +145,8 @@ def test_a_long_search_of_sleepers_under_a_killer(tmp_path: Path, address: str) 
 
     with StudyLock(root):  # nobody holds it
         assert not (root / "optuna.journal.lock").is_symlink()
-    [entry] = {path.name.partition(".lease")[0] for path in root.glob("stage1/*.lease.*")}
-    assert Lease(root / "stage1" / f"{entry}.lease", "test").try_acquire()
+    [entry] = {path.name.partition(".")[0] for path in root.glob("stage1/*")}
+    FileLock(root / "stage1" / f"{entry}.lock", timeout=0).acquire()
 
     first, middle, last = thirds([memory[trials] for trials in sorted(memory)])
     print(f"memory {first:.0f}, {middle:.0f}, {last:.0f} MB")
