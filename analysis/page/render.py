@@ -21,7 +21,7 @@ from analysis.groups import groups_of, notes_on
 from analysis.page.predictions import RIGHT_PER_RUN, Held, browser, embedded
 from analysis.pictures.style import Picture
 from analysis.studies import Study
-from analysis.tables.formats import heading, is_numeric, shown
+from analysis.tables.cells import heading, is_numeric, shown
 from analysis.tables.table import Column, Table
 from r2d_ray.errors import UserError
 

@@ -20,6 +20,7 @@ from analysis.stats.significance import (
     minimum_detectable_accuracy,
     minimum_detectable_difference,
 )
+from analysis.tables.score_rows import SEEDS, Row, columns_of, nothing, who, who_columns
 from analysis.tables.scores import (
     ACCURACY,
     BERTSCORE,
@@ -27,14 +28,8 @@ from analysis.tables.scores import (
     MACRO_F1,
     MAIN,
     ROUGE_L,
-    SEEDS,
     SETTINGS,
-    Row,
-    columns_of,
-    nothing,
     untested,
-    who,
-    who_columns,
 )
 from analysis.tables.table import Column, Number, Table
 

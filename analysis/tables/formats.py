@@ -9,20 +9,18 @@ from __future__ import annotations
 import csv
 import html
 import io
-import math
 import re
 import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.tables.cells import NOT_THERE, heading, is_numeric, one_line, rounded, shown
 from analysis.tables.table import Cell, Column, Number, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-NOT_THERE = "n/a"
-PUBLISHED = " (published)"
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001
 """Beginnings that a spreadsheet may run as a formula. Source: OWASP, CSV injection."""
 
@@ -56,21 +54,21 @@ def write_table(table: Table, folder: Path) -> tuple[Path, ...]:
 
 def to_markdown(table: Table) -> str:
     """Return the table in GitHub's Markdown: heading, rows of constant width, notes as a list."""
-    lines = [f"### {_line(table.title).translate(MARKDOWN)}", ""]
+    lines = [f"### {one_line(table.title).translate(MARKDOWN)}", ""]
     if table.rows:
-        heads = [_line(heading(column)).translate(MARKDOWN) for column in table.columns]
+        heads = [one_line(heading(column)).translate(MARKDOWN) for column in table.columns]
         rules = ["---:" if is_numeric(table, column) else "---" for column in table.columns]
         cells = [
             [_markdown_cell(row.get(column.key)) for column in table.columns] for row in table.rows
         ]
         lines += [f"| {' | '.join(row)} |" for row in (heads, rules, *cells)] + [""]
-    lines += [f"- {_line(note).translate(MARKDOWN)}" for note in table.notes]
+    lines += [f"- {one_line(note).translate(MARKDOWN)}" for note in table.notes]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _markdown_cell(value: Cell | Number) -> str:
     text = shown(value)
-    return _line(text).translate(MARKDOWN) if isinstance(value, str) else text
+    return one_line(text).translate(MARKDOWN) if isinstance(value, str) else text
 
 
 def to_html(table: Table) -> str:
@@ -134,7 +132,7 @@ def _latex_cell(value: Cell | Number) -> str:
 
 
 def _latex(text: str) -> str:
-    text = "".join(c for c in _line(text) if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    text = "".join(c for c in one_line(text) if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
     return LIGATURE.sub(r"\1{}", text.translate(LATEX))
 
 
@@ -223,48 +221,3 @@ def to_parquet(table: Table, path: Path) -> None:
     frame = tidy(table)
     frame.attrs = {"title": table.title, "notes": list(table.notes)}
     frame.to_parquet(path, index=False)
-
-
-def heading(column: Column) -> str:
-    """Return a column's heading, marked where its values are published ones."""
-    return column.heading + (PUBLISHED if column.published else "")
-
-
-def is_numeric(table: Table, column: Column) -> bool:
-    """Return whether a column holds numbers alone, at least one."""
-    values = [row.get(column.key) for row in table.rows]
-    found = [value for value in values if value is not None]
-    return bool(found) and not any(isinstance(value, str) for value in found)
-
-
-def shown(value: Cell | Number) -> str:
-    """Return a cell as people read it: `60.58 ± 0.46 [59.10, 61.90]`, `n/a`, or the text."""
-    if value is None:
-        return NOT_THERE
-    if not isinstance(value, Number):
-        return rounded(value, Number(None)) if isinstance(value, float) else str(value)
-    text = rounded(value.mean, value)
-    if value.sd is not None:
-        text += f" ± {rounded(value.sd, value)}"
-    if value.low is not None or value.high is not None:
-        text += f" [{rounded(value.low, value)}, {rounded(value.high, value)}]"
-    return text
-
-
-def rounded(value: float | None, like: Number) -> str:
-    """Return a number as people read it; never a nan.
-
-    Raises:
-        ValueError: if it is not finite: a table must not print what no one computed.
-    """
-    if value is None:
-        return NOT_THERE
-    if not math.isfinite(value):
-        raise ValueError(f"{value} in a table (allowed: a finite number, or None for n/a)")
-    text = f"{value * like.factor:.{like.digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
-
-
-def _line(text: str) -> str:
-    """Return the text on one line."""
-    return " ".join(text.split())

@@ -8,19 +8,8 @@ from dataclasses import dataclass
 from analysis.groups import Group, Score, notes_on, over_seeds, paired
 from analysis.stats.significance import PRIMARY_METRIC, REFERENCE
 from analysis.tables.differences import shown_difference
-from analysis.tables.scores import (
-    BLEU,
-    DOSE,
-    MACRO_F1,
-    SEEDS,
-    SETTINGS,
-    Row,
-    columns_of,
-    nothing,
-    untested,
-    who,
-    who_columns,
-)
+from analysis.tables.score_rows import SEEDS, Row, columns_of, nothing, who, who_columns
+from analysis.tables.scores import BLEU, DOSE, MACRO_F1, SETTINGS, untested
 from analysis.tables.table import Column, Number, Table
 
 STAGE1 = ("stage1_max_steps", "stage1_learning_rate", "stage1_eval_steps", "max_steps")

@@ -10,19 +10,8 @@ from analysis.groups import Group, Score, notes_on, paired, runs_of
 from analysis.stats.intervals import Difference
 from analysis.stats.significance import MARGIN, PRIMARY_METRIC, Equivalence, tost
 from analysis.tables.differences import shown_difference
-from analysis.tables.scores import (
-    ACCURACY,
-    BERTSCORE,
-    BLEU,
-    MACRO_F1,
-    ROUGE_L,
-    SEEDS,
-    Row,
-    nothing,
-    score_table,
-    who,
-    who_columns,
-)
+from analysis.tables.score_rows import SEEDS, Row, nothing, score_table, who, who_columns
+from analysis.tables.scores import ACCURACY, BERTSCORE, BLEU, MACRO_F1, ROUGE_L
 from analysis.tables.table import Column, Number, Table
 
 READERS = {"reader": "reader", "parser": "exact parser"}

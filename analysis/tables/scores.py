@@ -9,7 +9,17 @@ from analysis.groups import Group, Score, labels_of, notes_on, over_seeds, with_
 from analysis.published import PublishedValue
 from analysis.stats.significance import PRIMARY_METRIC
 from analysis.studies import Study
-from analysis.tables.table import Cell, Column, Number, Table
+from analysis.tables.score_rows import (
+    SEEDS,
+    Row,
+    columns_of,
+    no_interval,
+    nothing,
+    score_table,
+    who,
+    who_columns,
+)
+from analysis.tables.table import Column, Number, Table
 from r2d_ray.errors import UserError
 
 COMPARED = ("r2d", "sft", "dss", "r2d_c", "r2d_c_authors")
@@ -47,54 +57,6 @@ DOSE = (
     Score("train_label_error", "Train label error, %"),
 )
 CLASS = tuple(Score(key, f"{key.title()}, %") for key in ("precision", "recall", "f1"))
-Row = dict[str, Cell | Number]
-
-
-def nothing(name: str, title: str, reason: str) -> Table:
-    """Return the table that has nothing to show, with the reason why."""
-    return Table(name, title, (), (), (reason,))
-
-
-def who_columns(groups: Sequence[Group]) -> tuple[Column, ...]:
-    """Return the columns that name a group among these."""
-    names = {"dataset": "Data", "model": "Model", "method": "Method"}
-    names |= {"setting": "Setting"} if any(group.setting for group in groups) else {}
-    names |= {"source": "Rationales"} if any(group.source for group in groups) else {}
-    names |= {"study": "Study"} if len({group.study.folder for group in groups}) > 1 else {}
-    return tuple(Column(key, heading) for key, heading in names.items())
-
-
-def who(group: Group) -> Row:
-    """Return the cells that name a group."""
-    return {
-        "dataset": group.study.info.dataset,
-        "model": group.model,
-        "method": group.method,
-        "setting": group.setting or "default",
-        "source": group.source or "first",
-        "study": group.study.info.name,
-        "seeds": len(group.done),
-    }
-
-
-SEEDS = Column("seeds", "Seeds")
-
-
-def columns_of(scores: Iterable[Score]) -> tuple[Column, ...]:
-    """Return a column per score."""
-    return tuple(Column(score.key, score.heading) for score in scores)
-
-
-def score_table(
-    name: str, title: str, groups: Sequence[Group], scores: Sequence[Score], reason: str
-) -> Table:
-    """Return a table of test scores over seeds; scores that no group has are left out."""
-    there = [score for score in scores if any(group.values(score.key) for group in groups)]
-    if not there:
-        return nothing(name, title, reason)
-    rows = tuple(who(g) | {score.key: over_seeds(g, score) for score in there} for g in groups)
-    columns = (*who_columns(groups), SEEDS, *columns_of(there))
-    return Table(name, title, columns, rows, notes_on(groups, there))
 
 
 def main_table(groups: Sequence[Group], published: Sequence[PublishedValue]) -> Table:
@@ -139,17 +101,6 @@ def is_main(group: Group) -> bool:
 def is_method(group: Group) -> bool:
     """Return whether a group is a method as such: no point of a grid, no compared source."""
     return group.setting in SETTINGS and not group.source
-
-
-def no_interval(rows: Sequence[Row], key: str) -> tuple[str, ...]:
-    """Return a note on rows that have a mean but no interval."""
-    bare = [
-        str(row["method"])
-        for row in rows
-        if isinstance(number := row.get(key), Number) and number.low is None
-    ]
-    said = "no interval, for lack of stored predictions or of a second group of rows: "
-    return (said + ", ".join(bare),) if bare else ()
 
 
 def published_number(value: PublishedValue) -> Number:

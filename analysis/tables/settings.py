@@ -8,7 +8,8 @@ from typing import Any
 
 from analysis.groups import Group
 from analysis.studies import Study
-from analysis.tables.scores import SETTINGS, Row
+from analysis.tables.score_rows import Row
+from analysis.tables.scores import SETTINGS
 from analysis.tables.table import Column, Table
 from analysis.tables.training import SEARCH, best_trial, search_cells
 

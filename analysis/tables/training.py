@@ -10,7 +10,7 @@ from typing import Any
 from analysis.groups import Group, Score, over_seeds
 from analysis.stats.intervals import mean_sd
 from analysis.studies import Study
-from analysis.tables.scores import Row, columns_of, nothing, who, who_columns
+from analysis.tables.score_rows import Row, columns_of, nothing, who, who_columns
 from analysis.tables.table import Column, Number, Table
 from r2d_ray.errors import UserError
 from r2d_ray.records import TrialRecord

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.tables.cells import rounded, shown
 from analysis.tables.formats import (
     inert,
-    rounded,
-    shown,
     tidy,
     to_csv,
     to_html,

@@ -1,0 +1,68 @@
+"""What tables of scores share: who a row is, its columns, and why a table is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from analysis.groups import Group, Score, notes_on, over_seeds
+from analysis.tables.table import Cell, Column, Number, Table
+
+Row = dict[str, Cell | Number]
+
+
+def nothing(name: str, title: str, reason: str) -> Table:
+    """Return the table that has nothing to show, with the reason why."""
+    return Table(name, title, (), (), (reason,))
+
+
+def who_columns(groups: Sequence[Group]) -> tuple[Column, ...]:
+    """Return the columns that name a group among these."""
+    names = {"dataset": "Data", "model": "Model", "method": "Method"}
+    names |= {"setting": "Setting"} if any(group.setting for group in groups) else {}
+    names |= {"source": "Rationales"} if any(group.source for group in groups) else {}
+    names |= {"study": "Study"} if len({group.study.folder for group in groups}) > 1 else {}
+    return tuple(Column(key, heading) for key, heading in names.items())
+
+
+def who(group: Group) -> Row:
+    """Return the cells that name a group."""
+    return {
+        "dataset": group.study.info.dataset,
+        "model": group.model,
+        "method": group.method,
+        "setting": group.setting or "default",
+        "source": group.source or "first",
+        "study": group.study.info.name,
+        "seeds": len(group.done),
+    }
+
+
+SEEDS = Column("seeds", "Seeds")
+
+
+def columns_of(scores: Iterable[Score]) -> tuple[Column, ...]:
+    """Return a column per score."""
+    return tuple(Column(score.key, score.heading) for score in scores)
+
+
+def score_table(
+    name: str, title: str, groups: Sequence[Group], scores: Sequence[Score], reason: str
+) -> Table:
+    """Return a table of test scores over seeds; scores that no group has are left out."""
+    there = [score for score in scores if any(group.values(score.key) for group in groups)]
+    if not there:
+        return nothing(name, title, reason)
+    rows = tuple(who(g) | {score.key: over_seeds(g, score) for score in there} for g in groups)
+    columns = (*who_columns(groups), SEEDS, *columns_of(there))
+    return Table(name, title, columns, rows, notes_on(groups, there))
+
+
+def no_interval(rows: Sequence[Row], key: str) -> tuple[str, ...]:
+    """Return a note on rows that have a mean but no interval."""
+    bare = [
+        str(row["method"])
+        for row in rows
+        if isinstance(number := row.get(key), Number) and number.low is None
+    ]
+    said = "no interval, for lack of stored predictions or of a second group of rows: "
+    return (said + ", ".join(bare),) if bare else ()
