@@ -141,7 +141,7 @@ def test_bad_input_is_named() -> None:
 
 def test_statistics_need_neither_torch_nor_ray() -> None:
     code = (
-        "import sys, analysis.stats.significance, analysis.agreement;"
+        "import sys, analysis.stats.significance, analysis.stats.agreement;"
         "print(sorted({'torch', 'ray', 'transformers', 'sacrebleu'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
