@@ -6,8 +6,10 @@ in path names. `SCHEMA_VERSION` grows when a reader must change.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -107,6 +109,40 @@ class Prediction(_Record):
         return {name: found.get(name, 0.0) for name in classes}
 
 
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What a study optimises: a score, and whether more or less of it is better.
+
+    It stands beside the records because it ranks them, for training and analysis alike.
+    """
+
+    metric: str
+    mode: Literal["max", "min"]
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """Optuna's word for the mode."""
+        return "maximize" if self.mode == "max" else "minimize"
+
+    def better(self, a: float, b: float) -> bool:
+        """Return whether score `a` beats score `b`; equal scores do not beat each other."""
+        return a > b if self.mode == "max" else a < b
+
+    def so_far(self, scores: Iterable[float]) -> list[float]:
+        """Return the best score up to each one."""
+        return list(itertools.accumulate(scores, max if self.mode == "max" else min))
+
+    def best_of(self, records: Iterable[TrialRecord]) -> TrialRecord | None:
+        """Return the best finished trial by its validation score, the earliest on ties."""
+        best: TrialRecord | None = None
+        for record in sorted(records, key=lambda r: r.trial):
+            if record.status != "done" or self.metric not in record.metrics:
+                continue
+            if best is None or self.better(record.metrics[self.metric], best.metrics[self.metric]):
+                best = record
+        return best
+
+
 class RowText(_Record):
     """What a row asks: once a study, beside the predictions, for whoever reads them."""
 
@@ -131,6 +167,11 @@ class StudyInfo(_Record):
     provenance: dict[str, Any]
     versions: dict[str, str]
     git_commit: str | None = None
+
+    @property
+    def objective(self) -> Objective:
+        """What the study optimises."""
+        return Objective(self.space["metric"], self.space["mode"])
 
 
 def file_slug(name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from scipy.stats import spearmanr
 
@@ -51,10 +50,11 @@ def rebuild(study: Study, space: SearchSpace) -> optuna.Study:
     their evaluations as intermediate values.
     """
     domains = distributions(space)
-    direction = StudyDirection.MAXIMIZE if space.mode == "max" else StudyDirection.MINIMIZE
     loud = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # a new study is news only in a search
-    rebuilt = optuna.create_study(direction=direction, storage=optuna.storages.InMemoryStorage())
+    rebuilt = optuna.create_study(
+        direction=space.objective.direction, storage=optuna.storages.InMemoryStorage()
+    )
     optuna.logging.set_verbosity(loud)
     known = {record.trial: record for record in study.records}
     waiting = optuna.create_trial(state=TrialState.WAITING)
@@ -132,7 +132,11 @@ def _importance(rebuilt: optuna.Study, space: SearchSpace) -> Picture | str:
 
 
 def _parallel(rebuilt: optuna.Study, space: SearchSpace) -> Picture:
-    ranked = sorted(_finished(rebuilt), key=lambda t: t.value or 0.0, reverse=space.mode == "max")
+    ranked = sorted(
+        _finished(rebuilt),
+        key=lambda t: t.value or 0.0,
+        reverse=space.objective.direction == "maximize",
+    )
     words = listed([f"{number(t.value)} at {_point(t)}" for t in ranked])
     description = (
         f"Each finished trial as a line through its {space.metric} and its fields; the better, "

@@ -224,6 +224,4 @@ def _score(value: float | None) -> Number | None:
 
 def best_trial(study: Study) -> TrialRecord | None:
     """Return the finished trial with the best searched metric, the first on ties."""
-    metric, sign = study.info.space["metric"], 1 if study.info.space["mode"] == "max" else -1
-    scored = [record for record in study.done() if metric in record.metrics]
-    return max(scored, key=lambda r: (sign * r.metrics[metric], -r.trial), default=None)
+    return study.info.objective.best_of(study.records)

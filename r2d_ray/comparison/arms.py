@@ -176,11 +176,9 @@ def tuned_values(
             )
         check_ground(folder, ground_of(info), ground)
         records = read_trials(folder, info)
-        done = [r for r in records if r.status == "done"]
-        if not done:
+        best = info.objective.best_of(records)
+        if best is None:
             raise UserError(f"--study {folder}: no trial finished")
-        metric, sign = info.space["metric"], 1 if info.space["mode"] == "max" else -1
-        best = max(done, key=lambda r: (sign * r.metrics[metric], -r.trial))
         found[info.method] = {name: best.config[name] for name in info.space["search"]}
         finished[info.method] = sum(r.status in FINISHED for r in records)
     if len(set(finished.values())) > 1:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -24,12 +24,12 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from r2d_ray.records import TrialRecord
+from r2d_ray.records import Objective, TrialRecord
 from r2d_ray.search.samplers import WARM, is_ours, make_sampler
 from r2d_ray.storage import cut_torn_line
 
 
-def open_journal(path: Path, name: str, direction: Literal["maximize", "minimize"]) -> optuna.Study:
+def open_journal(path: Path, name: str, objective: Objective) -> optuna.Study:
     """Return the Optuna study of this journal file, made if it is not there.
 
     A torn last line is cut off first: Optuna skips it, but would append to it.
@@ -39,7 +39,7 @@ def open_journal(path: Path, name: str, direction: Literal["maximize", "minimize
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(path)))
     return optuna.create_study(
-        study_name=name, storage=storage, direction=direction, load_if_exists=True
+        study_name=name, storage=storage, direction=objective.direction, load_if_exists=True
     )
 
 
@@ -76,24 +76,21 @@ def warm_start(
     return added
 
 
-def settle(study: optuna.Study, record: TrialRecord, metric: str) -> None:
+def settle(study: optuna.Study, record: TrialRecord, objective: Objective) -> None:
     """Tell Optuna how a trial ended, once: COMPLETE, PRUNED or FAIL with values and reason."""
     frozen = study.trials[record.trial]
     if frozen.state.is_finished():
         return
     trial = optuna.trial.Trial(study, frozen._trial_id)
     known = frozen.intermediate_values
-    best: float | None = None
-    for evaluation in record.curve:
-        value = evaluation.scores[metric]
-        maximise = study.direction == optuna.study.StudyDirection.MAXIMIZE
-        best = value if best is None else (max if maximise else min)(best, value)
+    best = objective.so_far(e.scores[objective.metric] for e in record.curve)
+    for evaluation, value in zip(record.curve, best, strict=True):
         if evaluation.step not in known:
-            trial.report(best, evaluation.step)
+            trial.report(value, evaluation.step)
     if record.reason:
         trial.set_user_attr("reason", record.reason)
     if record.status == "done":
-        study.tell(frozen.number, record.metrics[metric])
+        study.tell(frozen.number, record.metrics[objective.metric])
     else:
         state = TrialState.PRUNED if record.status == "pruned" else TrialState.FAIL
         study.tell(frozen.number, state=state)
@@ -130,8 +127,7 @@ class StudySearcher(Searcher):
     Args:
         study: The journal's study.
         distributions: What is searched.
-        metric: The searched score.
-        mode: `max` or `min`.
+        objective: The searched score.
         sampler: One of `SAMPLERS`.
         seed: Of the sampler.
         ended: Called with a trial's number and values when it is over; returns its record.
@@ -144,15 +140,15 @@ class StudySearcher(Searcher):
         study: optuna.Study,
         distributions: Mapping[str, BaseDistribution],
         *,
-        metric: str,
-        mode: str,
+        objective: Objective,
         sampler: str,
         seed: int,
         ended: Callable[[int, Mapping[str, Any]], TrialRecord],
         ask_to_end: Callable[[int], None],
         deadline: float = math.inf,
     ) -> None:
-        super().__init__(metric=metric, mode=mode)
+        super().__init__(metric=objective.metric, mode=objective.mode)
+        self.objective = objective
         self.study = study
         self.distributions = dict(distributions)
         self.sampler_name = sampler
@@ -189,7 +185,7 @@ class StudySearcher(Searcher):
         step = result.get("step")
         if step is None or step in frozen.intermediate_values or frozen.state.is_finished():
             return
-        optuna.trial.Trial(self.study, frozen._trial_id).report(result[self.metric], step)
+        optuna.trial.Trial(self.study, frozen._trial_id).report(result[self.objective.metric], step)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -197,7 +193,7 @@ class StudySearcher(Searcher):
         """Settle the trial from its record."""
         number = self.numbers.pop(trial_id)
         record = self.ended(number, self.study.trials[number].params)
-        settle(self.study, record, self.metric)
+        settle(self.study, record, self.objective)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return nothing: Tune pickles its parts into the study, and none is ever read back."""

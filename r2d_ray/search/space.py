@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from r2d_ray.config import SELECTION_METRICS, TrainConfig, build_config
 from r2d_ray.errors import UserError, from_validation, unknown
+from r2d_ray.records import Objective
 from r2d_ray.storage import read_plain_yaml
 
 if TYPE_CHECKING:
@@ -126,6 +127,11 @@ class SearchSpace(BaseModel):
         if both:
             raise ValueError(f"{both[0]} is both fixed and searched (allowed: one of them)")
         return self
+
+    @property
+    def objective(self) -> Objective:
+        """The searched score and its better end."""
+        return Objective(self.metric, self.mode)
 
     def fixed_by(self, flags: Mapping[str, Any]) -> dict[str, Any]:
         """Return the flags that end the search of a field.

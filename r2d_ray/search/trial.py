@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import time
@@ -14,7 +13,7 @@ from r2d_ray.config import build_config
 from r2d_ray.distributed.stage1_cache import stage1_weights
 from r2d_ray.distributed.stage_job import TrainingJob, run_training
 from r2d_ray.model.flops import costs
-from r2d_ray.records import Evaluation, StudyInfo, TrialRecord
+from r2d_ray.records import Evaluation, Objective, StudyInfo, TrialRecord
 from r2d_ray.study.books import outcome_of, save_outcome, trial_record
 from r2d_ray.study.folder import StudyFolder
 from r2d_ray.study.settings import RUNG_RATIO
@@ -22,7 +21,7 @@ from r2d_ray.study.settings import RUNG_RATIO
 Train = Callable[[TrainingJob, list[Any]], dict[str, Any]]  # as train.run_training
 
 
-def evaluations_left(folder: StudyFolder, number: int, metric: str, mode: str) -> dict[int, float]:
+def evaluations_left(folder: StudyFolder, number: int, objective: Objective) -> dict[int, float]:
     """Return the best so far at every evaluation in a trial's newest whole checkpoint, by step."""
     checkpoints = (folder.trial_dir(number) / "ray").glob("checkpoint_*/trainer_state.json")
     for path in sorted(checkpoints, reverse=True):
@@ -30,10 +29,9 @@ def evaluations_left(folder: StudyFolder, number: int, metric: str, mode: str) -
             history = json.loads(path.read_text(encoding="utf-8"))["log_history"]
         except (OSError, ValueError):  # killed while it was copied here
             continue
-        name, pick = f"eval_{metric}", max if mode == "max" else min
-        scores = [(entry["step"], entry[name]) for entry in history if name in entry]
-        best = itertools.accumulate((score for _, score in scores), pick)
-        return {step: value for (step, _), value in zip(scores, best, strict=True)}
+        name = f"eval_{objective.metric}"
+        scores = {entry["step"]: entry[name] for entry in history if name in entry}
+        return dict(zip(scores, objective.so_far(scores.values()), strict=True))
     return {}
 
 
@@ -97,7 +95,8 @@ def train_trial(
         stage1 = {"key": entry.key, "built_here": entry.built_here}
         stage1 |= {name: entry.outcome[name] for name in names}
         stage1 |= costs(entry.outcome["series"], entry.outcome["steps_done"])
-    metric = info.space["metric"]
+    objective = info.objective
+    metric = objective.metric
     job = TrainingJob(config, "stage2", prepared_dir, folder.trial_dir(number), weights, metric)
     outcome = train(job, callbacks)
     curve = tuple(Evaluation(**entry) for entry in outcome["curve"])
@@ -105,7 +104,6 @@ def train_trial(
     at_rung = [
         e.scores[metric] for e in curve if e.step <= _rung_evaluation(curve, config.max_steps)
     ]
-    pick = max if info.space["mode"] == "max" else min
     return trial_record(
         info,
         number,
@@ -113,7 +111,7 @@ def train_trial(
         "pruned" if outcome["pruned"] else "done",
         curve=curve,
         series=outcome["series"],
-        rung={"step": rung_step(config.max_steps), "value": pick(at_rung)},
+        rung={"step": rung_step(config.max_steps), "value": objective.so_far(at_rung)[-1]},
         selected_step=selected.step,
         steps_done=outcome["steps_done"],
         metrics=selected.scores,

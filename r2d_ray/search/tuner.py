@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ray import tune
 
 from r2d_ray.distributed.cluster import DRIVER_RESOURCE
 from r2d_ray.distributed.stage_job import STOP_FILE, run_training
-from r2d_ray.records import TrialRecord, read_jsonl
+from r2d_ray.records import Objective, TrialRecord, read_jsonl
 from r2d_ray.search.plan import StudyPlan
 from r2d_ray.search.trial import Train, evaluations_left, run_trial, rung_step
 from r2d_ray.study.books import OUTCOME, Bookkeeper, outcome_of
@@ -43,8 +43,7 @@ def search(
 
     space, settings = plan.space, plan.settings
     books = Bookkeeper(folder, plan.info)
-    direction: Literal["maximize", "minimize"] = "maximize" if space.mode == "max" else "minimize"
-    study = searcher.open_journal(folder.journal_path, plan.name, direction)
+    study = searcher.open_journal(folder.journal_path, plan.name, space.objective)
     searched = distributions(space)
     if not study.trials:
         study.enqueue_trial({name: getattr(plan.config, name) for name in searched})
@@ -52,15 +51,14 @@ def search(
         source = Path(settings.warm_start)
         older = read_jsonl(StudyFolder(source).records_path, TrialRecord)
         searcher.warm_start(study, source.name, older, searched, space.metric)
-    reconcile(study, books, space.metric)
+    reconcile(study, books, space.objective)
     missing = settings.num_samples - len(books.records)
     if missing <= 0:
         return books
     trials = searcher.StudySearcher(
         study,
         searched,
-        metric=space.metric,
-        mode=space.mode,
+        objective=space.objective,
         sampler=settings.sampler,
         seed=settings.seed,
         ended=books.ended,
@@ -128,7 +126,7 @@ def drive(
             signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
-def reconcile(study: Any, books: Bookkeeper, metric: str) -> None:
+def reconcile(study: Any, books: Bookkeeper, objective: Objective) -> None:
     """Settle every trial whose outcome was written but not yet told when a session ended.
 
     A failure that no session heard of is tried again: drivers fail, too, because a cluster ends
@@ -141,7 +139,7 @@ def reconcile(study: Any, books: Bookkeeper, metric: str) -> None:
         heard = trial.number in books.records or trial.state.is_finished()
         left = outcome_of(books.folder, trial.number)
         if heard or (left is not None and left.status != "failed"):
-            settle(study, books.ended(trial.number, trial.params), metric)
+            settle(study, books.ended(trial.number, trial.params), objective)
         elif left is not None:
             (books.folder.trial_dir(trial.number) / OUTCOME).unlink()
 
@@ -175,7 +173,7 @@ def scheduler(plan: StudyPlan, folder: StudyFolder, study: Any) -> Any:
         asha.remember(trial.number, trial.intermediate_values)
     for trial in ours:
         if not trial.state.is_finished():
-            left = evaluations_left(folder, trial.number, plan.space.metric, plan.space.mode)
+            left = evaluations_left(folder, trial.number, plan.space.objective)
             asha.catch_up(study, trial.number, left)
     return asha
 

@@ -93,11 +93,7 @@ class Bookkeeper:
 
     def best(self) -> TrialRecord | None:
         """Return the best finished trial by its validation score, the earliest on ties."""
-        metric, sign = self.info.space["metric"], 1 if self.info.space["mode"] == "max" else -1
-        done = sorted(
-            (r for r in self.records.values() if r.status == "done"), key=lambda r: r.trial
-        )
-        return max(done, key=lambda r: sign * r.metrics[metric], default=None)
+        return self.info.objective.best_of(self.records.values())
 
     def tidy(self) -> None:
         """Delete what no later step needs: checkpoints of ended trials, weights of the beaten."""

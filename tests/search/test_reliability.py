@@ -215,7 +215,7 @@ def ended(folder: StudyFolder) -> tuple[list[TrialRecord], list[tuple[Any, ...]]
     records = [
         r.model_copy(update={"wall_s": 0}) for r in read_jsonl(folder.records_path, TrialRecord)
     ]
-    trials = open_journal(folder.journal_path, "s", "maximize").trials
+    trials = open_journal(folder.journal_path, "s", SPACE.objective).trials
     told = [
         (t.number, t.state, t.value, t.params, t.intermediate_values, t.user_attrs) for t in trials
     ]
@@ -281,7 +281,7 @@ def test_asha_decides_on_what_a_killed_trial_left_before_anybody_heard_of_it(
     tmp_path: Path,
 ) -> None:
     folder = StudyFolder(tmp_path)
-    study = open_journal(folder.journal_path, "s", "maximize")
+    study = open_journal(folder.journal_path, "s", SPACE.objective)
     first, _ = study.ask(), study.ask()
     first.report(0.9, 14)
     study.tell(first, 0.9)
@@ -313,13 +313,13 @@ def test_a_journal_whose_writer_was_killed_with_its_lock_opens_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "optuna.journal"
-    open_journal(path, "s", "maximize").set_user_attr("a", 1)
+    open_journal(path, "s", SPACE.objective).set_user_attr("a", 1)
     assert JournalFileSymlinkLock(str(path)).acquire()  # and never released
     assert path.with_name("optuna.journal.lock").is_symlink()
     seconds = itertools.count(step=10)
     clock = SimpleNamespace(monotonic=lambda: next(seconds), sleep=lambda _: None)
     monkeypatch.setattr(journal_module, "time", clock)
-    study = open_journal(path, "s", "maximize")
+    study = open_journal(path, "s", SPACE.objective)
     study.set_user_attr("b", 2)
     assert study.user_attrs == {"a": 1, "b": 2}
     assert next(seconds) > 30

@@ -21,7 +21,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from r2d_ray.errors import UserError
-from r2d_ray.records import Evaluation, TrialRecord
+from r2d_ray.records import Evaluation, Objective, TrialRecord
 from r2d_ray.search.samplers import SAMPLERS, WARM, grid_points, is_ours, make_sampler
 from r2d_ray.search.searcher import (
     REDUCTION_FACTOR,
@@ -33,6 +33,7 @@ from r2d_ray.search.searcher import (
 )
 
 METRIC = "macro_f1"
+OBJECTIVE, LOSS = Objective(METRIC, "max"), Objective("rationale_loss", "min")
 SPACE: dict[str, BaseDistribution] = {
     "learning_rate": FloatDistribution(1e-5, 1e-2, log=True),
     "label_loss_weight": FloatDistribution(0.3, 0.9),
@@ -78,7 +79,7 @@ def record(number: int, values: Mapping[str, Any], **more: Any) -> TrialRecord:
 
 def journal(folder: Path, defaults: Mapping[str, Any] = DEFAULTS) -> optuna.Study:
     """Open a study as a session does."""
-    study = open_journal(folder / "optuna.journal", "s", "maximize")
+    study = open_journal(folder / "optuna.journal", "s", OBJECTIVE)
     if not study.trials:
         study.enqueue_trial(dict(defaults))
     return study
@@ -86,8 +87,7 @@ def journal(folder: Path, defaults: Mapping[str, Any] = DEFAULTS) -> optuna.Stud
 
 def searcher(study: optuna.Study, **more: Any) -> StudySearcher:
     settings: dict[str, Any] = {
-        "metric": METRIC,
-        "mode": "max",
+        "objective": OBJECTIVE,
         "sampler": "random",
         "seed": 3,
         "ended": record,
@@ -254,8 +254,8 @@ def test_a_trial_is_settled_with_state_values_and_reason(
         curve=tuple(Evaluation(step=step, scores={METRIC: v}) for step, v in curve),
         metrics={METRIC: 0.7},
     )
-    settle(study, ended, METRIC)
-    settle(study, ended, METRIC)  # once
+    settle(study, ended, OBJECTIVE)
+    settle(study, ended, OBJECTIVE)  # once
     [trial] = journal(tmp_path).trials
     assert trial.state == state
     assert trial.value == value
@@ -264,11 +264,11 @@ def test_a_trial_is_settled_with_state_values_and_reason(
 
 
 def test_the_best_so_far_of_a_loss_is_the_least(tmp_path: Path) -> None:
-    study = open_journal(tmp_path / "j", "s", "minimize")
+    study = open_journal(tmp_path / "j", "s", LOSS)
     study.ask(SPACE)
     steps = [(4, 2.0), (8, 1.0), (12, 1.5)]
     curve = tuple(Evaluation(step=s, scores={"rationale_loss": v}) for s, v in steps)
-    settle(study, record(0, {}, curve=curve, metrics={"rationale_loss": 1.0}), "rationale_loss")
+    settle(study, record(0, {}, curve=curve, metrics={"rationale_loss": 1.0}), LOSS)
     assert study.trials[0].intermediate_values == {4: 2.0, 8: 1.0, 12: 1.0}
     assert study.best_value == 1.0
 

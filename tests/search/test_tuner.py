@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 from r2d_ray.config import TrainConfig
 from r2d_ray.distributed.stage_job import STOP_FILE, TrainingJob
 from r2d_ray.errors import UserError
-from r2d_ray.records import StudyInfo, TrialRecord, read_jsonl
+from r2d_ray.records import Objective, StudyInfo, TrialRecord, read_jsonl
 from r2d_ray.search import trial as trial_module
 from r2d_ray.search.searcher import StudySearcher, open_journal
 from r2d_ray.search.space import Domain, SearchSpace, distributions
@@ -31,6 +31,7 @@ SPACE = SearchSpace(
     mode="max",
     search={"label_loss_weight": Domain(type="float", low=0.3, high=0.9)},
 )
+OBJECTIVE = SPACE.objective
 
 
 def info(mode: str = "max", metric: str = "macro_f1", **config: Any) -> StudyInfo:
@@ -160,18 +161,17 @@ def test_a_record_that_cannot_be_read_is_named(folder: StudyFolder) -> None:
 
 
 def journal(folder: StudyFolder) -> optuna.Study:
-    return open_journal(folder.journal_path, "s", "maximize")
+    return open_journal(folder.journal_path, "s", OBJECTIVE)
 
 
 def session(folder: StudyFolder) -> tuple[StudySearcher, Bookkeeper]:
     """Begin a session as `search` does, up to Tune."""
     study, kept = journal(folder), books(folder)
-    reconcile(study, kept, "macro_f1")
+    reconcile(study, kept, OBJECTIVE)
     searcher = StudySearcher(
         study,
         distributions(SPACE),
-        metric="macro_f1",
-        mode="max",
+        objective=OBJECTIVE,
         sampler="random",
         seed=1,
         ended=kept.ended,
@@ -323,18 +323,18 @@ def checkpoint(folder: StudyFolder, name: str, *scores: dict[str, float], size: 
 def test_the_newest_whole_checkpoint_tells_the_best_so_far_at_each_evaluation(
     folder: StudyFolder,
 ) -> None:
-    assert evaluations_left(folder, 2, "macro_f1", "max") == {}
+    assert evaluations_left(folder, 2, OBJECTIVE) == {}
     log = [
         {"step": 2, "loss": 1.5},
         *({"step": step, "eval_macro_f1": v} for step, v in ((4, 0.4), (8, 0.3), (12, 0.5))),
     ]
     checkpoint(folder, "2026-01-01_09", *log[:2], size=1000)
-    assert evaluations_left(folder, 2, "macro_f1", "max") == {4: 0.4}
+    assert evaluations_left(folder, 2, OBJECTIVE) == {4: 0.4}
     checkpoint(folder, "2026-01-01_10", *log, size=1000)
     checkpoint(folder, "2026-01-01_11", *log, size=-1)  # killed while it was copied
     (folder.trial_dir(2) / "ray" / "checkpoint_2026-01-01_12").mkdir()
-    assert evaluations_left(folder, 2, "macro_f1", "max") == {4: 0.4, 8: 0.4, 12: 0.5}
-    assert evaluations_left(folder, 2, "macro_f1", "min") == {4: 0.4, 8: 0.3, 12: 0.3}
+    assert evaluations_left(folder, 2, OBJECTIVE) == {4: 0.4, 8: 0.4, 12: 0.5}
+    assert evaluations_left(folder, 2, Objective("macro_f1", "min")) == {4: 0.4, 8: 0.3, 12: 0.3}
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from r2d_ray.errors import UserError
 from r2d_ray.records import (
     Evaluation,
+    Objective,
     Prediction,
     TrialRecord,
     append_jsonl,
@@ -181,3 +182,33 @@ def test_a_file_is_replaced_whole_and_nothing_stays_beside_it(tmp_path: Path) ->
     write_jsonl(path, rows)
     assert list(read_jsonl(path, Prediction)) == rows
     assert [p.name for p in tmp_path.iterdir()] == ["predictions.jsonl"]
+
+
+# What a study optimises
+
+
+@pytest.mark.parametrize(
+    ("mode", "direction", "so_far", "best"),
+    [("max", "maximize", [0.4, 0.4, 0.7, 0.7], 1), ("min", "minimize", [0.4, 0.2, 0.2, 0.2], 2)],
+)
+def test_an_objective_knows_its_better_end(
+    mode: Literal["max", "min"], direction: str, so_far: list[float], best: int
+) -> None:
+    objective = Objective("macro_f1", mode)
+    assert objective.direction == direction
+    assert objective.so_far([0.4, 0.2, 0.7, 0.3]) == so_far
+    assert objective.so_far([]) == []
+    assert objective.better(0.7, 0.2) == (mode == "max")
+    assert objective.better(0.2, 0.7) == (mode == "min")
+    assert not objective.better(0.5, 0.5)
+    scores = {5: 0.2, 2: 0.2, 3: 0.7, 1: 0.7, 4: 0.5}  # in the order in which they ended
+    records = [record(trial=n, metrics={"macro_f1": score}) for n, score in scores.items()]
+    records += [
+        record(trial=6, status="pruned", metrics={"macro_f1": 0.9 if mode == "max" else 0.1}),
+        record(trial=7, status="failed", metrics={}),
+        record(trial=8, metrics={"accuracy": 1.0}),
+    ]
+    found = objective.best_of(records)
+    assert found is not None
+    assert found.trial == best
+    assert objective.best_of(records[-3:]) is None
