@@ -91,14 +91,8 @@ def exit_code(result: dict[str, Any]) -> int:
 def find_cluster(args: argparse.Namespace) -> tuple[str | None, Capacity]:
     """Return the cluster's address (None: one of our own, not started yet) and its capacity."""
     from r2d_ray.distributed import cluster
-    from r2d_ray.distributed.stage_job import check_environment
 
-    check_environment()
-    address = cluster.resolve_address(args.address)
-    if address is None:
-        return None, cluster.local_capacity()
-    cluster.connect(address, cluster.Capacity(0, 0))
-    return address, cluster.cluster_capacity(args.cluster_gpus)
+    return cluster.find_cluster(args.address, args.cluster_gpus)
 
 
 def quiet_libraries() -> None:
@@ -111,11 +105,11 @@ def quiet_libraries() -> None:
 
 def settings_from(args: argparse.Namespace, gpus: float, kind: type[S]) -> S:
     """Return the study settings of the arguments; the profile follows the GPUs unless named."""
-    from r2d_ray.study.settings import DEFAULT_SAMPLES, build_settings
+    from r2d_ray.study.settings import DEFAULT_SAMPLES, build_settings, default_profile
 
     if not args.dataset:
         raise UserError("--dataset is missing (allowed: a named set, FILE or hub:NAME@REV)")
-    profile = args.profile or ("paper" if gpus > 0 else "embedded")
+    profile = args.profile or default_profile(gpus)
     if args.smoke_test:
         args.num_samples = SMOKE_SAMPLES if args.num_samples is None else args.num_samples
         args.limit = SMOKE_LIMIT if args.limit is None else args.limit

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from r2d_ray.config import TrainConfig
-from r2d_ray.distributed.stage_job import CPUS_PER_WORKER
+from r2d_ray.distributed.stage_job import CPUS_PER_WORKER, check_environment
 from r2d_ray.errors import UserError
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # what `ray up` leaves on a head node
@@ -190,3 +190,18 @@ def check_shared_storage(root: Path) -> None:
                 f"--storage-path {root.parent}: node {node['NodeManagerAddress']} does not see it "
                 "(allowed: a folder that every node shares)"
             )
+
+
+def find_cluster(wanted: str, cluster_gpus: float | None) -> tuple[str | None, Capacity]:
+    """Return the cluster's address (None: one of our own, not started yet) and its capacity.
+
+    Args:
+        wanted: `auto`, `local` or an address.
+        cluster_gpus: The GPUs that it can grow to, where it cannot tell.
+    """
+    check_environment()
+    address = resolve_address(wanted)
+    if address is None:
+        return None, local_capacity()
+    connect(address, Capacity(0, 0))
+    return address, cluster_capacity(cluster_gpus)

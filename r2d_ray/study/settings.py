@@ -67,6 +67,11 @@ class CompareSettings(StudySettings):
     equal_steps: bool = True
 
 
+def default_profile(gpus: float) -> str:
+    """Return the profile of a study that names none."""
+    return "paper" if gpus > 0 else "embedded"
+
+
 S = TypeVar("S", bound=StudySettings)
 
 

@@ -1,0 +1,42 @@
+"""What the package can do, in a few lines: `python -m r2d_ray`."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from r2d_ray import __all__ as names
+from r2d_ray import __version__
+
+MARK = ": `python -m r2d_ray."
+
+
+def commands() -> dict[str, str]:
+    """Return every command and what it does, from the first line of its file."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
+        document = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        what, mark, _ = document.partition("\n")[0].partition(MARK)
+        if mark:
+            found[f"python -m r2d_ray.{path.stem}"] = what
+    return {**found, "python -m analysis": "Tables, pictures and one page from finished studies"}
+
+
+def overview() -> str:
+    """Return the text that is printed."""
+    width = max(map(len, commands()))
+    return "\n".join(
+        [
+            f"r2d_ray {__version__}: a hyperparameter study of Reason2Decide, distributed with Ray",
+            "",
+            *(f"  {command:<{width}}  {what}" for command, what in commands().items()),
+            "",
+            "Each has --help. First steps: python -m r2d_ray.tune --dataset bioasq",
+            f"From Python: {', '.join(names)}",
+            "Documents: README.md, docs/ and examples/ of the source; `make docs` builds the site",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(overview())

@@ -1,0 +1,218 @@
+"""The commands as functions: keyword settings in, results out, nothing printed.
+
+Settings have the names of the flags (`num_samples`, `storage_path`) and of TrainConfig's fields
+(`max_steps`), which on the command line are given by `--set`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from r2d_ray.cli.arguments import SMOKE_LIMIT, SMOKE_SAMPLES
+from r2d_ray.cli.command import quiet_libraries
+from r2d_ray.config import TrainConfig
+from r2d_ray.errors import UserError, unknown
+from r2d_ray.study.settings import (
+    DEFAULT_SAMPLES,
+    CompareSettings,
+    StudySettings,
+    build_settings,
+    default_profile,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from r2d_ray.data.columns import Parts
+    from r2d_ray.distributed.cluster import Capacity
+    from r2d_ray.search.tuner import Event
+
+S = TypeVar("S", bound=StudySettings)
+DEFAULT_SEEDS = (1, 2, 3)
+
+
+def run_search(
+    dataset: str | Path,
+    *,
+    address: str = "auto",
+    cluster_gpus: float | None = None,
+    show: Callable[[Event], None] | None = None,
+    **settings: Any,
+) -> dict[str, Any] | None:
+    """Search, train and deliver a model, as `python -m r2d_ray.tune` does.
+
+    The same call again resumes a study that was stopped.
+
+    Args:
+        dataset: A named set, a file or `hub:NAME@REVISION`.
+        address: `auto`, `local` or a Ray address.
+        cluster_gpus: GPUs that the cluster can grow to, where it cannot tell.
+        show: Takes what happens to trials, as it happens.
+        **settings: Fields of StudySettings and of TrainConfig by their names.
+
+    Returns:
+        What `result.json` holds, with `failures` by trial and `best_dir`, the folder of the best
+        model. None if the study was stopped and can be resumed.
+
+    Raises:
+        UserError: in one line, for whatever the command would refuse with exit code 2.
+    """
+    with _cluster(address, cluster_gpus) as (found, capacity):
+        from r2d_ray.search.plan import make_plan
+        from r2d_ray.search.run import run_study
+
+        plan = make_plan(_settings(dataset, settings, capacity.gpus, StudySettings))
+        return run_study(plan, found, capacity, plan.concurrency(capacity), show or _silent)
+
+
+def run_comparison(
+    dataset: str | Path,
+    *,
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = DEFAULT_SEEDS,
+    address: str = "auto",
+    cluster_gpus: float | None = None,
+    show: Callable[[Event], None] | None = None,
+    **settings: Any,
+) -> dict[str, Any] | None:
+    """Run methods x seeds on equal terms, as `python -m r2d_ray.compare` does.
+
+    Args:
+        dataset: A named set, a file or `hub:NAME@REVISION`.
+        methods: Names of methods; with a `grid` and none named, `r2d`.
+        seeds: Seeds of each arm.
+        address: `auto`, `local` or a Ray address.
+        cluster_gpus: GPUs that the cluster can grow to, where it cannot tell.
+        show: Takes what happens to arms, as it happens.
+        **settings: Fields of CompareSettings and of TrainConfig by their names.
+
+    Returns:
+        What `result.json` holds; None if the comparison was stopped and can be resumed.
+
+    Raises:
+        UserError: in one line, for whatever the command would refuse with exit code 2.
+    """
+    if not methods and settings.get("grid"):
+        methods = ("r2d",)
+    given = {**settings, "methods": tuple(methods), "seeds": tuple(seeds)}
+    with _cluster(address, cluster_gpus) as (found, capacity):
+        from r2d_ray.comparison import run
+        from r2d_ray.comparison.plan import make_compare_plan
+
+        plan = make_compare_plan(_settings(dataset, given, capacity.gpus, CompareSettings))
+        concurrency = plan.concurrency(capacity)
+        return run.run_comparison(plan, found, capacity, concurrency, show or _silent)
+
+
+def predict_rows(
+    model: str | Path,
+    rows: pd.DataFrame | Sequence[Mapping[str, Any]] | str | Path,
+    *,
+    columns: Mapping[str, str] | str | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+) -> list[dict[str, Any]]:
+    """Label and explain rows with an exported model, as `python -m r2d_ray.predict` does.
+
+    Args:
+        model: The `best/` folder of a study.
+        rows: Rows with a `question` and, if the model was trained on one, a `context`: a frame,
+            mappings, or the path of a JSONL, CSV or Parquet file.
+        columns: Which column is which, as `--columns` says it or as a mapping.
+        batch_size: Rows of one pass.
+        device: `auto`, `cpu` or `cuda`.
+
+    Returns:
+        A mapping a row, in order: `id`, `label`, `probabilities`, `rationale` and the other fields
+        of `records.Prediction`.
+
+    Raises:
+        UserError: for a folder that is no exported model, or rows that cannot be read.
+    """
+    quiet_libraries()
+    from r2d_ray import predict
+    from r2d_ray.data.columns import parse_columns, table_rows
+    from r2d_ray.study.export import read_model_file
+
+    if batch_size < 1:
+        raise UserError(f"batch_size {batch_size}: allowed is at least 1")
+    folder = Path(model)
+    labels, config = read_model_file(folder)
+    config = config.model_copy(update={"per_device_eval_batch_size": batch_size})
+    named = parse_columns(_column_text(columns)) if columns else {}
+    examples = table_rows(_parts(rows), named, labelled=False).rows
+    found = predict.predict_rows(folder, labels, config, examples, predict.pick_device(device))
+    return [prediction.model_dump(mode="json") for prediction in found]
+
+
+@contextmanager
+def _cluster(address: str, cluster_gpus: float | None) -> Iterator[tuple[str | None, Capacity]]:
+    """Find a cluster for one study and leave it afterwards.
+
+    Raises:
+        UserError: if this process is connected already: such a cluster may lack what studies need.
+    """
+    quiet_libraries()
+    import ray
+
+    from r2d_ray.distributed.cluster import find_cluster
+
+    if ray.is_initialized():
+        raise UserError("this process is connected to Ray (allowed: ray.shutdown(), then address=)")
+    try:
+        yield find_cluster(address, cluster_gpus)
+    finally:
+        ray.shutdown()
+
+
+def _settings(dataset: str | Path, given: Mapping[str, Any], gpus: float, kind: type[S]) -> S:
+    """Return the settings of these keywords; TrainConfig's fields become overrides."""
+    asked = kind.model_fields.keys() - {"overrides"}
+    fields = TrainConfig.model_fields
+    for name in given:
+        if name not in asked and name not in fields:
+            raise unknown("setting", name, {*asked, *fields})
+    values = {name: value for name, value in given.items() if name in asked}
+    if values.get("columns"):
+        values["columns"] = _column_text(values["columns"])
+    if values.get("smoke_test"):
+        values = {"num_samples": SMOKE_SAMPLES, "limit": SMOKE_LIMIT, **values}
+    profile = values.get("profile") or default_profile(gpus)
+    values = {
+        "num_samples": DEFAULT_SAMPLES.get(profile, 1),
+        **{name: str(v) if isinstance(v, Path) else v for name, v in values.items()},
+        "dataset": str(dataset),
+        "profile": profile,
+        "overrides": {name: value for name, value in given.items() if name in fields},
+    }
+    return build_settings(values, kind)
+
+
+def _column_text(columns: Mapping[str, str] | str) -> str:
+    if isinstance(columns, str):
+        return columns
+    return ",".join(f"{target}={column}" for target, column in columns.items())
+
+
+def _parts(rows: pd.DataFrame | Sequence[Mapping[str, Any]] | str | Path) -> Parts:
+    """Return rows as the records that a table's reader knows; a cell without a value is None."""
+    import pandas as pd
+
+    from r2d_ray.data.files import Record
+    from r2d_ray.data.tables import read_parts
+
+    if isinstance(rows, str | Path):
+        return read_parts(Path(rows))
+    if isinstance(rows, pd.DataFrame):
+        whole = rows.astype(object).where(rows.notna(), None)
+        rows = [{str(name): row[name] for name in row} for row in whole.to_dict("records")]
+    if not rows:
+        raise UserError("no rows (allowed: at least one)")
+    return {"": [Record(f"row {n}", dict(row)) for n, row in enumerate(rows, start=1)]}
+
+
+def _silent(event: Event) -> None:
+    """Show nothing."""

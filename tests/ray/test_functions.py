@@ -1,0 +1,50 @@
+"""A search from Python on a real cluster: it ends, its model predicts, and a second one may run."""
+
+from pathlib import Path
+
+import pytest
+import ray
+from conftest import TINY
+
+import r2d_ray
+from r2d_ray.errors import UserError
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+
+
+def test_a_search_is_run_once_and_its_model_predicts(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[object] = []
+
+    def search() -> dict[str, object] | None:
+        return r2d_ray.run_search(
+            "bioasq",
+            profile="embedded",
+            sample_rows=(40, 16, 16),
+            num_samples=1,
+            address="local",
+            storage_path=tmp_path,
+            show=seen.append,
+            **{**TINY, "per_device_train_batch_size": 8},
+        )
+
+    result = search()
+    assert result is not None
+    assert result["trials"] == {"done": 1}
+    assert seen
+    assert capfd.readouterr().out == ""
+    [row] = r2d_ray.predict_rows(str(result["best_dir"]), [{"question": "Does it help?"}])
+    assert row["label"] in ("yes", "no")
+    assert not ray.is_initialized()
+    assert search() == result  # nothing is run again, and Ray can be joined twice
+
+
+def test_a_process_that_is_connected_already_is_told_so(tmp_path: Path) -> None:
+    ray.init(address="local", num_cpus=1, include_dashboard=False)
+    try:
+        with pytest.raises(UserError, match="is connected to Ray"):
+            r2d_ray.run_search("bioasq", storage_path=tmp_path)
+        assert ray.is_initialized()
+    finally:
+        ray.shutdown()

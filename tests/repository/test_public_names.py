@@ -1,0 +1,163 @@
+"""The names that `r2d_ray` offers: each resolves, does what its command does, and costs nothing."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import tiny_config, toy_info, toy_rows
+
+import r2d_ray
+from r2d_ray.__main__ import commands
+from r2d_ray.compare import main as compare_main
+from r2d_ray.errors import EXIT_STOPPED_RESUMABLE, UserError
+from r2d_ray.tune import main as tune_main
+
+ROOT = Path(__file__).parents[2]
+ROWS = toy_rows("new", 3)
+
+
+def test_every_name_resolves_and_is_listed() -> None:
+    assert set(r2d_ray.__all__) <= set(dir(r2d_ray))
+    for name in r2d_ray.__all__:
+        assert getattr(r2d_ray, name).__name__ == name
+    assert r2d_ray.TrainConfig(max_steps=7).max_steps == 7
+    with pytest.raises(AttributeError, match="has no attribute 'run_serch'"):
+        r2d_ray.run_serch  # noqa: B018
+
+
+def test_listing_the_names_loads_nothing() -> None:
+    code = "import sys, r2d_ray; dir(r2d_ray); print(*(n for n in sys.modules if 'r2d_ray.' in n))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, place: str) -> list[Any]:
+    """Return a list that fills with the plans that would be run there."""
+    plans: list[Any] = []
+    module, _, name = place.rpartition(".")
+    monkeypatch.setattr(importlib.import_module(module), name, lambda plan, *_: plans.append(plan))
+    return plans
+
+
+def test_a_search_plans_what_the_command_plans(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plans = asked(monkeypatch, "r2d_ray.search.run.run_study")
+    words = "--dataset bioasq --profile embedded --num-samples 3 --seed 5 --set max_steps=60"
+    more = ["--address", "local", "--storage-path", str(tmp_path), "--sampler", "random"]
+    assert tune_main([*words.split(), *more, "--verbosity", "quiet"]) == EXIT_STOPPED_RESUMABLE
+    values: dict[str, Any] = {"profile": "embedded", "num_samples": 3, "seed": 5, "max_steps": 60}
+    found = r2d_ray.run_search(
+        "bioasq", **values, address="local", storage_path=tmp_path, sampler="random"
+    )
+    assert found is None
+    by_command, by_function = plans
+    assert by_function.settings == by_command.settings
+    assert by_function.info == by_command.info
+
+
+def test_a_comparison_plans_what_the_command_plans(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plans = asked(monkeypatch, "r2d_ray.comparison.run.run_comparison")
+    words = "--dataset triage --profile embedded --methods sft r2d --seeds 1 2 --limit 40"
+    more = ["--address", "local", "--storage-path", str(tmp_path), "--verbosity", "quiet"]
+    assert compare_main([*words.split(), *more]) == EXIT_STOPPED_RESUMABLE
+    r2d_ray.run_comparison(
+        "triage",
+        methods=["sft", "r2d"],
+        seeds=[1, 2],
+        profile="embedded",
+        limit=40,
+        address="local",
+        storage_path=tmp_path,
+    )
+    by_command, by_function = plans
+    assert by_function.settings == by_command.settings
+    assert by_function.arms == by_command.arms
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"num_smaples": 3}, "unknown setting 'num_smaples'; did you mean 'num_samples'"),
+        ({"num_samples": 0}, "--num-samples 0"),
+        ({"max_steps": 0}, "max_steps = 0"),
+        ({"overrides": {}}, "unknown setting 'overrides'"),
+        ({"profile": "huge"}, "--profile huge"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line(
+    settings: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=said):
+        r2d_ray.run_search("bioasq", address="local", storage_path=tmp_path, **settings)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, prepared_dir: Path) -> Path:
+    """An untrained model, exported as a study would its best trial's."""
+    from r2d_ray.data.prepare import open_prepared
+    from r2d_ray.model.t5 import load_model
+    from r2d_ray.study.books import trial_record
+    from r2d_ray.study.export import export_best
+
+    folder, config = tmp_path_factory.mktemp("model"), tiny_config()
+    tokenizer = open_prepared(prepared_dir).tokenizer
+    load_model(config, tokenizer).save_pretrained(folder / "weights")
+    info = toy_info("s", config, {"metric": "macro_f1", "mode": "max"}, 1)
+    record = trial_record(info, 0, {}, "done", metrics={"macro_f1": 0.5}, selected_step=8)
+    export_best(folder / "weights", prepared_dir / "tokenizer", folder / "best", info, record)
+    return folder / "best"
+
+
+def test_rows_are_predicted_alike_from_a_frame_mappings_and_a_file(
+    model: Path, tmp_path: Path
+) -> None:
+    columns = {"question": "q", "context": "note"}
+    rows = [{"id": row.id, "q": row.question, "note": row.context} for row in ROWS]
+    frame = pd.DataFrame(rows)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    found = r2d_ray.predict_rows(model, rows, columns=columns)
+    assert [row["id"] for row in found] == [row.id for row in ROWS]
+    assert {row["label"] for row in found} <= {"yes", "no"}
+    assert all(sum(row["probabilities"].values()) == pytest.approx(1) for row in found)
+    for others in (frame, tmp_path / "rows.csv"):
+        again = r2d_ray.predict_rows(model, others, columns="question=q,context=note")
+        assert again == found
+
+
+def test_a_cell_without_a_value_is_a_missing_one(model: Path) -> None:
+    questions = [row.question for row in ROWS]
+    frame = pd.DataFrame({"question": questions, "context": [None, float("nan"), "It helped."]})
+    told = [{"question": q} for q in questions[:2]] + [
+        {"question": questions[2], "context": "It helped."}
+    ]
+    assert r2d_ray.predict_rows(model, frame) == r2d_ray.predict_rows(model, told)
+
+
+@pytest.mark.parametrize("rows", [[], [{"context": "No question."}]])
+def test_rows_that_cannot_be_read_are_refused(rows: list[dict[str, str]], model: Path) -> None:
+    with pytest.raises(UserError, match=r"no rows|no column 'question'"):
+        r2d_ray.predict_rows(model, rows)
+
+
+def test_the_overview_names_every_command() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    places = {place.partition(":")[0] for place in project["project"]["scripts"].values()}
+    named = {word.removeprefix("python -m ") for word in commands()}
+    assert named == {place.removesuffix(".__main__") for place in places}
+    done = subprocess.run(
+        [sys.executable, "-m", "r2d_ray"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    for command, what in commands().items():
+        assert f"{command}  " in done.stdout
+        assert what in done.stdout
