@@ -9,18 +9,18 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 CLUSTERS ?= cluster.yaml cluster/gcp.yaml cluster/own-hosts.yaml
 
-.PHONY: install browser tune report stored-studies test check lint types cluster-check unit notebooks ray-tests commands test-faults soak bench fmt clean
+.PHONY: install browser tune report stored-studies test check lint types cluster-check unit notebooks ray-tests commands test-faults soak bench docs fmt clean
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'  # make test builds the site
 	touch $(STAMP)
 
 # What test-faults needs besides: MLflow, to which a search then logs.
 $(TRACKERS): $(STAMP)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,mlflow]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs,mlflow]'
 	touch $(TRACKERS)
 
 # The main job on the embedded sample: search, best model, result table.
@@ -102,6 +102,11 @@ bench: install
 			|| exit 1; \
 	done
 	$(BIN)/python -m benchmarks.report --json $(RESULTS)/report.json
+
+# The documents as a site in site/, which needs no network, to build it or to read it.
+docs: install
+	$(BIN)/python docs/generate_settings.py
+	$(BIN)/mkdocs build --strict
 
 fmt: install
 	$(BIN)/ruff check --fix .
