@@ -33,6 +33,8 @@ from r2d_ray.data.tables import hub_parts, read_parts
 from r2d_ray.errors import UserError, unknown
 
 HUB = "hub:"
+OFFICIAL = {"bioasq": read_bioasq, "pubmedqa": read_pubmedqa}
+"""Readers of named sets whose files have a layout of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ def _read(request: DataRequest, location: Location) -> Splits:
 
 def _rows(request: DataRequest, location: Location) -> SourceRows:
     path = Path(location.address)
-    official = {"bioasq": read_bioasq, "pubmedqa": read_pubmedqa}.get(location.named or "")
+    official = OFFICIAL.get(location.named or "")
     if location.kind == "hub":
         parts = _hub(location)
         if location.named == "pubmedqa" and not request.columns:
