@@ -116,7 +116,8 @@ def predict_rows(
     from transformers.utils import logging as transformers_logging
 
     from r2d_ray.data.encode import set_tokens, text_table
-    from r2d_ray.evaluation.evaluator import Evaluator, predictions
+    from r2d_ray.evaluation.evaluator import Evaluator
+    from r2d_ray.evaluation.predictions import predictions
     from r2d_ray.method.labels import prompt_table
     from r2d_ray.model.t5 import load_weights
 

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
 from r2d_ray.config import TrainConfig
-from r2d_ray.method.batch import Batch, pack, pad, pad_nested
+from r2d_ray.method.batch import Batch, OptionTensors, pack, pad, pad_nested
 from r2d_ray.method.label_kinds import LabelKind
 from r2d_ray.model.teacher_forcing import IGNORED
 
@@ -105,13 +105,8 @@ def slice_of_step(rows: np.ndarray, micro: int, rank: int, config: TrainConfig) 
 class StepBatches(TorchDataset[Batch]):
     """Micro-batches of one rank; item k is micro-batch k % accumulation of step k // accumulation.
 
-    Every item holds `body_ids` (rows, length) and `body_lengths`, `rationale_ids` (padded with
-    -100), `label_index`, `ids`, and the token counts of the whole step (`label_tokens`,
-    `rationale_tokens`, over all ranks and micro-batches), by which both losses are divided;
-    `explained_label_tokens` counts the rows with a rationale.
-    `explained` are the positions of rows with a rationale; where there is none it names one row
-    all the same (its loss is 0), because every rank must make the same passes. Where rows bring
-    `options` of their own, their tensors and the gold labels' texts (`labels`) are there too.
+    `options` are the labels that rows bring of their own, None under a fixed set; then
+    `label_lengths` are the target lengths of the set's labels.
     """
 
     def __init__(
@@ -171,7 +166,7 @@ class StepBatches(TorchDataset[Batch]):
         }
         if self.options:
             batch["labels"] = [self.gold_texts[row] for row in mine]
-            batch |= self.options.tensors(mine)
+            batch["options"] = self.options.tensors(mine)
         return batch
 
     def _label_tokens(self, rows: np.ndarray) -> int:
@@ -215,18 +210,18 @@ class OptionColumns:
         self.ids = Nested(table, "option_ids")
         self.prefixes = Nested(table, "option_prefixes")
 
-    def tensors(self, rows: Iterable[int]) -> Batch:
-        """Return what `row_options` reads, for these rows."""
+    def tensors(self, rows: Iterable[int]) -> OptionTensors:
+        """Return the options of these rows."""
         pairs = [(self.ids[row], self.prefixes[row]) for row in rows]
         ids, prefixes = [own for own, _ in pairs], [own for _, own in pairs]
-        found: Batch = {
-            "option_ids": pad_nested(ids, IGNORED),
-            "option_prefixes": pad_nested(prefixes, 0),
-            "option_prefix_lengths": pad([[len(ids) for ids in row] for row in prefixes], 0),
+        found: OptionTensors = {
+            "targets": pad_nested(ids, IGNORED),
+            "prefixes": pad_nested(prefixes, 0),
+            "prefix_lengths": pad([[len(ids) for ids in row] for row in prefixes], 0),
         }
         if self.kind.closed:
             packed = pack(ids)
-            found |= {"packed_ids": packed.ids, "packed_owner": packed.owner}
+            found["packed_ids"], found["packed_owner"] = packed.ids, packed.owner
         return found
 
     def gold_lengths(self) -> np.ndarray:

@@ -20,26 +20,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.batches import Ragged, own_options
-from r2d_ray.evaluation.label_metrics import label_scores, open_label_scores
-from r2d_ray.method.batch import Batch, pad
+from r2d_ray.evaluation.predictions import LabelOutput
+from r2d_ray.method.batch import EvalBatch, on_device, pad
 from r2d_ray.method.labels import PromptTable, label_log_probabilities, text_prefixes
-from r2d_ray.method.tokens import LabelTokens
 from r2d_ray.model.decoding import generate_texts, rows_at_once
 from r2d_ray.model.teacher_forcing import IGNORED, teacher_forced
-from r2d_ray.records import Prediction
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class LabelOutput:
-    """A row's label and the probabilities of the labels that it may have, in their order.
-
-    That is the fixed set's order or that of the row's different options; none of open labels.
-    """
-
-    label: str
-    probabilities: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -59,7 +46,7 @@ class Evaluator:
         tokens = self.table.tokens
         own: list[list[str]] = rows["options"] if tokens.kind.by_row else []
 
-        def choose(batch: Batch) -> list[LabelOutput]:
+        def choose(batch: EvalBatch) -> list[LabelOutput]:
             if not tokens.kind.closed:
                 return [LabelOutput(text, ()) for text in self._generated_labels(batch)]
             probabilities = self._probabilities(batch)
@@ -83,7 +70,7 @@ class Evaluator:
     def rationales(self, rows: Dataset, labels: Sequence[str]) -> list[str]:
         """Return the rationale of every row given these labels, greedy."""
 
-        def write(batch: Batch) -> list[str]:
+        def write(batch: EvalBatch) -> list[str]:
             if self.config.rationale_prompt == "plain":
                 ids, mask = self.table.explain(batch)
             else:
@@ -99,7 +86,7 @@ class Evaluator:
         targets = Ragged(rows, column)
         gold = np.array(rows["label_index"])
 
-        def loss(batch: Batch) -> list[tuple[float, int]]:
+        def loss(batch: EvalBatch) -> list[tuple[float, int]]:
             if given_label:
                 index = torch.from_numpy(gold[batch["rows"]]).to(batch["body_ids"].device)
                 ids, mask = self.table.explain_given(batch, index)
@@ -116,7 +103,7 @@ class Evaluator:
         tokens = sum(count for _, count in pairs)
         return sum(value for value, _ in pairs) / tokens if tokens else float("nan")
 
-    def _probabilities(self, batch: Batch) -> Tensor:
+    def _probabilities(self, batch: EvalBatch) -> Tensor:
         ids, mask = self.table.predict(batch)
         start = torch.full((len(ids), 1), self.model.config.decoder_start_token_id).to(ids.device)
         out = self.model(
@@ -127,7 +114,7 @@ class Evaluator:
             self.model, out.logits[:, 0], states, mask, self.table.options(batch)
         ).exp()
 
-    def _generated_labels(self, batch: Batch) -> list[str]:
+    def _generated_labels(self, batch: EvalBatch) -> list[str]:
         return self._generate(*self.table.predict(batch), self.config.max_label_length)
 
     def _generate(self, ids: Tensor, mask: Tensor, limit: int) -> list[str]:
@@ -148,7 +135,7 @@ class Evaluator:
     def _over(
         self,
         rows: Dataset,
-        act: Callable[[Batch], list[T]],
+        act: Callable[[EvalBatch], list[T]],
         which: list[int] | None = None,
         at_once: int | None = None,
     ) -> list[T]:
@@ -168,7 +155,7 @@ class Evaluator:
 
     def _batches(
         self, rows: Dataset, which: list[int] | None, at_once: int | None = None
-    ) -> Iterator[Batch]:
+    ) -> Iterator[EvalBatch]:
         bodies = Ragged(rows, "body_ids")
         own = own_options(rows, self.table.tokens.kind)
         order = np.array(range(len(rows)) if which is None else which, dtype=int)
@@ -182,73 +169,11 @@ class Evaluator:
             ids = pad([bodies[row] for row in taken], self.table.pad_id)
             device = self.table.predict_prefix.device
             lengths = torch.tensor([len(bodies[row]) for row in taken])
-            options = own.tensors(taken) if own else {}
-            yield {
+            batch: EvalBatch = {
                 "rows": taken,
                 "body_ids": ids.to(device),
                 "body_lengths": lengths.to(device),
-                **{name: value.to(device) for name, value in options.items()},
             }
-
-
-def predictions(
-    rows: Dataset,
-    labels: Sequence[LabelOutput],
-    label_set: Sequence[str],
-    rationales: Sequence[str] | None = None,
-    generated: Sequence[str] | None = None,
-) -> list[Prediction]:
-    """Return one Prediction per row from what the model put out.
-
-    `label_set` is the fixed set, empty where rows bring options or labels are open.
-    """
-    choices: list[list[str]] = [[]] * len(rows) if label_set else rows["choices"]
-    options = [label_set] * len(rows) if label_set else rows["options"]
-    columns = zip(
-        rows["id"], rows["group"], rows["label"], rows["reference"], rows["tags"], strict=True
-    )
-    return [
-        Prediction(
-            id=id_,
-            group=group,
-            gold_label=gold,
-            label=labels[i].label,
-            probabilities=probabilities_of(options[i], labels[i]),
-            options=tuple(choices[i]),
-            rationale=rationales[i] if rationales is not None else None,
-            reference=reference or None,
-            tags=tuple(tags),
-            generated_label=generated[i] if generated is not None else None,
-        )
-        for i, (id_, group, gold, reference, tags) in enumerate(columns)
-    ]
-
-
-def probabilities_of(options: Sequence[str], output: LabelOutput) -> dict[str, float]:
-    """Return the probability of each option, none where labels are open."""
-    if not output.probabilities:
-        return {}
-    return dict(zip(options, output.probabilities, strict=True))
-
-
-def label_metrics(
-    rows: Dataset, labels: Sequence[LabelOutput], tokens: LabelTokens
-) -> dict[str, float]:
-    """Return the label scores of a split: `prediction_metrics` without a look at probabilities.
-
-    A diverged model's are not finite, which is for the trainer to say.
-    """
-    bare = [LabelOutput(output.label, ()) for output in labels]
-    return prediction_metrics(predictions(rows, bare, tokens.labels), tokens.classes)
-
-
-def prediction_metrics(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, float]:
-    """Return the label scores of predictions (metrics.label_scores), of options by their letters.
-
-    Without `classes` labels are open (metrics.open_label_scores).
-    """
-    if not classes:
-        gold = [row.gold_label or "" for row in found]
-        return open_label_scores(gold, [row.label for row in found])
-    gold = [row.class_of(row.gold_label) or "" for row in found]
-    return label_scores(gold, [row.class_of(row.label) for row in found], classes)
+            if own:
+                batch["options"] = on_device(own.tensors(taken), device)
+            yield batch

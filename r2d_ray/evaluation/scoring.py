@@ -35,8 +35,8 @@ def evaluate_model(
     the predicted label with sacreBLEU and ROUGE-L (BERTScore: `score_rationales`).
     """
     from r2d_ray.data.prepare import open_prepared
-    from r2d_ray.evaluation.evaluator import predictions
     from r2d_ray.evaluation.plausibility import with_overlap
+    from r2d_ray.evaluation.predictions import predictions
     from r2d_ray.evaluation.readers import (
         load_evaluator,
         own_reading,
@@ -72,8 +72,8 @@ def score(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, Any]
     `classes` are the fixed labels or the letters of options; without them labels are open, and
     there is neither a set to be outside of nor a probability.
     """
-    from r2d_ray.evaluation.evaluator import prediction_metrics
     from r2d_ray.evaluation.plausibility import plausibility_scores
+    from r2d_ray.evaluation.predictions import prediction_metrics
 
     scores: dict[str, Any] = dict(prediction_metrics(found, classes))
     if classes:

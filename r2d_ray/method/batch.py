@@ -1,13 +1,15 @@
-"""A batch: its tensors, the options that rows bring, and prompts joined from prefix and body.
+"""A batch: what it holds, the labels that its rows may have, and prompts joined from ids.
 
-What an item holds: `data.batches.StepBatches`. One leading row of `Options` stands for all alike.
+A prompt is prefix ids + body ids + end id. The authors tokenise whole prompts
+(train_stage2.py `preprocess_function`); ids are the same, and a label chosen on the device need
+not leave it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
@@ -15,7 +17,77 @@ from torch import Tensor
 
 from r2d_ray.model.teacher_forcing import IGNORED
 
-Batch = dict[str, Any]
+
+class OptionTensors(TypedDict):
+    """The labels that rows bring of their own; an option that a row lacks is padding."""
+
+    targets: Tensor
+    """(rows, options, width) int64: each option's target, padded with -100."""
+
+    prefixes: Tensor
+    """(rows, options, width) int64: prefix of the rationale prompt that shows it, padded with 0."""
+
+    prefix_lengths: Tensor
+    """(rows, options) int64: valid ids of `prefixes`, 0 where there is no option."""
+
+    packed_ids: NotRequired[Tensor]
+    """(rows, length) int64: the options' targets side by side; absent where labels are open."""
+
+    packed_owner: NotRequired[Tensor]
+    """(rows, length) int64: the option that each id of `packed_ids` belongs to (`Packed.owner`)."""
+
+
+class Bodies(TypedDict):
+    """What prompts are made of."""
+
+    body_ids: Tensor
+    """(rows, length) int64: question, options and context, padded at the end."""
+
+    body_lengths: Tensor
+    """(rows,) int64: valid ids of `body_ids`."""
+
+    options: NotRequired[OptionTensors]
+    """Only where rows bring labels of their own."""
+
+
+class EvalBatch(Bodies):
+    """Rows of a table that a model is run over."""
+
+    rows: list[int]
+    """Where they stand in the table."""
+
+
+class Batch(Bodies):
+    """One micro-batch of a training step on one rank.
+
+    The token counts are those of the whole step, over all ranks and micro-batches: losses are
+    divided by them. Every rank makes the same passes, so a micro-batch without a rationale names
+    one row in `explained` all the same; that row's rationale loss is 0.
+    """
+
+    ids: list[str]
+    """Row ids, which key the coins."""
+
+    label_index: Tensor
+    """(rows,) int64: place of the gold label in the fixed set or among the row's own labels."""
+
+    labels: NotRequired[list[str]]
+    """Gold labels as prompts show them; only where rows bring labels of their own."""
+
+    rationale_ids: Tensor
+    """(rows, length) int64: rationale targets, padded with -100; all padding if there is none."""
+
+    explained: Tensor
+    """(rows with a rationale, at least 1) int64: their places in the micro-batch."""
+
+    label_tokens: int
+    """Target ids of the step's gold labels, end ids included."""
+
+    rationale_tokens: int
+    """Target ids of the step's rationales, end ids included."""
+
+    explained_label_tokens: int
+    """Target ids of the gold labels of the step's rows with a rationale."""
 
 
 def pad(rows: Sequence[np.ndarray | Sequence[int]], fill: int) -> Tensor:
@@ -28,16 +100,24 @@ def pad(rows: Sequence[np.ndarray | Sequence[int]], fill: int) -> Tensor:
 
 
 def select_rows(batch: Batch, rows: Tensor) -> Batch:
-    """Return the rows of a batch at these positions; the step's token counts stay."""
-    chosen: Batch = {
-        name: value[rows] if isinstance(value, Tensor) and name != "explained" else value
-        for name, value in batch.items()
-    }
+    """Return the rows of a batch at these places; the step's token counts stay."""
     places = rows.tolist()
-    chosen |= {
-        name: [batch[name][i] for i in places] for name in ("ids", "labels") if name in batch
-    }
-    return chosen
+
+    def chosen(value: object) -> object:
+        if isinstance(value, Tensor):
+            return value[rows]
+        if isinstance(value, dict):
+            return {name: chosen(part) for name, part in value.items()}
+        return [value[i] for i in places] if isinstance(value, list) else value
+
+    found = {name: value if name == "explained" else chosen(value) for name, value in batch.items()}
+    return cast(Batch, found)
+
+
+def on_device(options: OptionTensors, device: torch.device) -> OptionTensors:
+    """Return the options' tensors on a device."""
+    moved = {name: value.to(device) for name, value in options.items() if isinstance(value, Tensor)}
+    return cast(OptionTensors, moved)
 
 
 def join_prompts(
@@ -74,13 +154,10 @@ def join_prompts(
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Options side by side in one decoder sequence: `ids` and `owner`, (1 or rows, length).
+    """Options side by side in one decoder sequence; one leading row stands for all rows alike."""
 
-    `owner` is the option that a target id belongs to, `count` where there is only padding.
-    """
-
-    ids: Tensor
-    owner: Tensor
+    ids: Tensor  # (1 or rows, length) target ids
+    owner: Tensor  # (1 or rows, length): the option an id belongs to, `count` on padding
     count: int
 
 
@@ -135,13 +212,13 @@ def pack(rows: Sequence[Sequence[Sequence[int] | np.ndarray]]) -> Packed:
     return Packed(torch.from_numpy(ids), torch.from_numpy(owner), count)
 
 
-def row_options(batch: Batch) -> Options:
-    """Return the options that a batch's rows bring (`OptionColumns.tensors`)."""
-    targets = batch["option_ids"]
+def row_options(batch: Bodies) -> Options:
+    """Return the options that a batch's rows bring."""
+    own = batch["options"]
     packed: tuple[Packed, ...] = ()
-    if "packed_ids" in batch:
-        packed = (Packed(batch["packed_ids"], batch["packed_owner"], targets.shape[1]),)
-    return Options(targets, batch["option_prefixes"], batch["option_prefix_lengths"], packed)
+    if "packed_ids" in own:
+        packed = (Packed(own["packed_ids"], own["packed_owner"], own["targets"].shape[1]),)
+    return Options(own["targets"], own["prefixes"], own["prefix_lengths"], packed)
 
 
 def pad_nested(rows: Sequence[Sequence[np.ndarray]], fill: int) -> Tensor:

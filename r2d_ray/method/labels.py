@@ -14,7 +14,16 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import BaseModelOutput
 
-from r2d_ray.method.batch import Batch, Options, Packed, join_prompts, pack, pad, row_options
+from r2d_ray.method.batch import (
+    Batch,
+    Bodies,
+    Options,
+    Packed,
+    join_prompts,
+    pack,
+    pad,
+    row_options,
+)
 from r2d_ray.method.prompts import EXPLAIN_PREFIX, PREDICT_PREFIX, explain_given_label_prefix
 from r2d_ray.method.tokens import LabelTokens, encode, fitting_label
 from r2d_ray.model.teacher_forcing import IGNORED
@@ -40,19 +49,19 @@ class PromptTable:
     eos: int
     pad_id: int
 
-    def predict(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def predict(self, batch: Bodies) -> tuple[Tensor, Tensor]:
         """Return ids and mask of `predict: body`."""
         return self._constant(self.predict_prefix, batch)
 
-    def explain(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def explain(self, batch: Bodies) -> tuple[Tensor, Tensor]:
         """Return ids and mask of `explain: body` (stage 1; step-by-step distillation)."""
         return self._constant(self.explain_prefix, batch)
 
-    def explain_given(self, batch: Batch, label_index: Tensor) -> tuple[Tensor, Tensor]:
+    def explain_given(self, batch: Bodies, label_index: Tensor) -> tuple[Tensor, Tensor]:
         """Return ids and mask of `given label: ..., explain: body` for (rows,) label indices."""
         return self.join(*self.options(batch).prefixes_of(label_index), batch)
 
-    def options(self, batch: Batch) -> Options:
+    def options(self, batch: Bodies) -> Options:
         """Return the labels that each row of the batch may have."""
         if self.tokens.kind.by_row:
             return row_options(batch)
@@ -70,19 +79,19 @@ class PromptTable:
             return list(batch["labels"])
         return [self.tokens.labels[i] for i in batch["label_index"].tolist()]
 
-    def rooms(self, batch: Batch) -> list[int]:
+    def rooms(self, batch: Bodies) -> list[int]:
         """Return how many ids the prefix of a freely written label may have, by row."""
         if self.tokens.room:
             return [self.tokens.room] * len(batch["body_lengths"])
-        longest: list[int] = batch["option_prefix_lengths"].amax(dim=1).tolist()
+        longest: list[int] = batch["options"]["prefix_lengths"].amax(dim=1).tolist()
         return longest
 
-    def join(self, prefixes: Tensor, lengths: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def join(self, prefixes: Tensor, lengths: Tensor, batch: Bodies) -> tuple[Tensor, Tensor]:
         """Return ids and mask of a prefix per row joined to the batch's bodies."""
         body, body_lengths = batch["body_ids"], batch["body_lengths"]
         return join_prompts(prefixes, lengths, body, body_lengths, self.eos, self.pad_id)
 
-    def _constant(self, prefix: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _constant(self, prefix: Tensor, batch: Bodies) -> tuple[Tensor, Tensor]:
         rows = len(batch["body_lengths"])
         lengths = torch.full((rows,), prefix.shape[1], device=prefix.device)
         return self.join(prefix.expand(rows, -1), lengths, batch)
@@ -186,7 +195,7 @@ def label_log_probabilities(
 
 
 def text_prefixes(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], table: PromptTable, batch: Batch
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], table: PromptTable, batch: Bodies
 ) -> tuple[Tensor, Tensor, list[str]]:
     """Return prefixes (rows, width) and lengths of the prompts that show these free label texts.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallb
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.batches import FromStep, StepBatches, own_options
 from r2d_ray.data.prepare import Prepared
-from r2d_ray.evaluation.evaluator import Evaluator, label_metrics
+from r2d_ray.evaluation.evaluator import Evaluator
+from r2d_ray.evaluation.predictions import label_metrics
 from r2d_ray.method.batch import Batch
 from r2d_ray.method.labels import prompt_table
 from r2d_ray.method.losses import stage1_loss, stage2_loss
@@ -105,18 +106,18 @@ class StageTrainer(Trainer):
     def compute_loss(
         self,
         model: nn.Module,
-        inputs: Batch,
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Return this micro-batch's share of the step's loss, times the ranks that average it."""
-        core = self.model
+        core, batch = self.model, cast(Batch, inputs)
         assert isinstance(core, PreTrainedModel)
         if self.plan.name == "stage1":
-            loss, sums = stage1_loss(model, core, inputs, self.table)
+            loss, sums = stage1_loss(model, core, batch, self.table)
         else:
             stage = Stage2(self.config, self.table, self.prepared.tokenizer, self.running)
-            loss, sums = stage2_loss(model, core, inputs, self.state.global_step, stage)
+            loss, sums = stage2_loss(model, core, batch, self.state.global_step, stage)
             self.step_sums.add(sums)
         self.sums.add(sums)
         return torch.mul(loss, self.args.world_size)
@@ -131,7 +132,7 @@ class StageTrainer(Trainer):
         confidence = total["confidence"] * total["rows"] / total["confidence_rows"]
         self.running.update(total["label_errors"], total["rows"], confidence, self.config)
 
-    def floating_point_ops(self, inputs: Batch) -> int:
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Return 0: transformers' estimate does not know these batches."""
         return 0
 

@@ -15,7 +15,8 @@ from datasets import Dataset
 
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
 from r2d_ray.evaluation import evaluator as module
-from r2d_ray.evaluation.evaluator import Evaluator, LabelOutput, prediction_metrics, predictions
+from r2d_ray.evaluation.evaluator import Evaluator
+from r2d_ray.evaluation.predictions import LabelOutput, prediction_metrics, predictions
 from r2d_ray.method.labels import prompt_table
 from r2d_ray.method.prompts import EXPLAIN_PREFIX, PREDICT_PREFIX, explain_given_label_prefix
 from r2d_ray.model import decoding

@@ -18,7 +18,8 @@ from r2d_ray.data.examples import Example, Splits
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
 from r2d_ray.errors import UserError
 from r2d_ray.evaluation.alignment import MASK, control_scores, masked, reader_splits, reading_scores
-from r2d_ray.evaluation.evaluator import Evaluator, label_metrics, predictions
+from r2d_ray.evaluation.evaluator import Evaluator
+from r2d_ray.evaluation.predictions import label_metrics, prediction_metrics, predictions
 from r2d_ray.evaluation.readers import own_reading, read_texts, with_swapped
 from r2d_ray.method.batch import Batch, select_rows
 from r2d_ray.method.label_kinds import CHOICES, FIXED
@@ -273,7 +274,7 @@ def test_step_counts_are_those_of_the_gold_options(prepared: Prepared) -> None:
     assert [row[row != IGNORED].tolist() for row in targets] == gold
     few = select_rows(batch, torch.tensor([3, 1]))
     assert few["labels"] == [batch["labels"][3], batch["labels"][1]]
-    assert torch.equal(few["option_ids"], batch["option_ids"][[3, 1]])
+    assert torch.equal(few["options"]["targets"], batch["options"]["targets"][[3, 1]])
 
 
 def stage_of_choices(config: TrainConfig, prepared: Prepared, **means: float):  # type: ignore[no-untyped-def]
@@ -312,7 +313,7 @@ def test_a_random_wrong_label_is_another_option_of_the_row(prepared: Prepared) -
         batch = batch_of(config, prepared, step)
         choice = Choice(batch["label_index"], torch.ones(8))
         found = replacement(choice, batch, step, stage).tolist()
-        counts = (batch["option_ids"][..., 0] != IGNORED).sum(dim=1).tolist()
+        counts = (batch["options"]["targets"][..., 0] != IGNORED).sum(dim=1).tolist()
         for gold, wrong, count in zip(batch["label_index"].tolist(), found, counts, strict=True):
             assert wrong != gold
             met.setdefault(count, set()).add(wrong)
@@ -325,7 +326,7 @@ def test_a_row_with_one_option_has_no_wrong_label(prepared: Prepared) -> None:
     rows = [Example("r", "r", "Which?", "", "gout", choices=("gout", "gout"))]
     table = text_table(rows, prepared.tokenizer, (), config)
     batch = {"ids": ["r"], "label_index": torch.tensor(table["label_index"])}
-    batch |= OptionColumns(table, CHOICES).tensors([0])
+    batch["options"] = OptionColumns(table, CHOICES).tensors([0])
     choice = Choice(batch["label_index"], torch.ones(1))
     assert replacement(choice, batch, 4, stage).tolist() == [0]
 
@@ -349,7 +350,7 @@ def test_a_free_label_is_cut_to_its_rows_room_and_its_target_with_it(
         choice = Choice(batch["label_index"], torch.ones(8))
         predict = stage.table.predict(batch)
         prompts = rationale_prompts(core, batch, choice, step, stage, predict)
-        rooms = batch["option_prefix_lengths"].amax(dim=1).tolist()
+        rooms = batch["options"]["prefix_lengths"].amax(dim=1).tolist()
         for prompt, target, room in zip(
             texts(prepared, prompts), prompts.label_targets, rooms, strict=True
         ):
@@ -373,8 +374,6 @@ def option_row(gold: str, label: str | None, *options: str, **more: float) -> Pr
 
 
 def test_scores_are_over_the_letters_of_options(prepared: Prepared) -> None:
-    from r2d_ray.evaluation.evaluator import prediction_metrics
-
     found = [
         option_row("x", "x", "x", "y"),  # A, A
         option_row("y", "x", "x", "y", "y"),  # B (the first of two), A

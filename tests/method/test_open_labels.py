@@ -17,8 +17,9 @@ from r2d_ray.data.prepare import Prepared, open_prepared, prepare, prepared_key
 from r2d_ray.errors import UserError
 from r2d_ray.evaluation.alignment import labels_of
 from r2d_ray.evaluation.controls import controls
-from r2d_ray.evaluation.evaluator import Evaluator, label_metrics, predictions
+from r2d_ray.evaluation.evaluator import Evaluator
 from r2d_ray.evaluation.label_metrics import open_label_scores
+from r2d_ray.evaluation.predictions import label_metrics, predictions
 from r2d_ray.evaluation.readers import own_reading, with_swapped
 from r2d_ray.evaluation.scoring import score
 from r2d_ray.method.label_kinds import OPEN
