@@ -1,8 +1,8 @@
-"""The losses of both stages; nothing else computes a loss.
+"""The losses of both stages (paper section 3; train_stage1.py; train_stage2.py `compute_loss`).
 
-Each task's loss is a token mean over the whole optimiser step: a micro-batch returns its share
-(sum over its tokens divided by the step's token count), so that shares add up over micro-batches
-and ranks. Sources: paper section 3; train_stage1.py; train_stage2.py `DSS_Trainer.compute_loss`.
+Each task's loss is a token mean over the whole optimiser step. A micro-batch returns its share, the
+sum over its tokens divided by the step's token count, so that shares add up over micro-batches and
+ranks. Nothing else computes a gradient.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from r2d_ray.method.batch import Batch, Options, select_rows
-from r2d_ray.method.cycle import cycle_share
+from r2d_ray.method.cycle import cycle_loss
 from r2d_ray.method.labels import PromptTable, label_log_probabilities
-from r2d_ray.method.sampling import Choice, Stage2, chosen_labels, rationale_prompts
+from r2d_ray.method.sampling import OTHER_TEXT, Choice, Stage2, chosen_labels, rationale_prompts
 from r2d_ray.method.schedules import label_weight
 from r2d_ray.model.flops import Sums, pass_sums
 from r2d_ray.model.teacher_forcing import IGNORED, Pass, teacher_forced
@@ -43,22 +43,11 @@ def stage2_loss(
         step: Optimiser step, 0-based; sets alpha, the gold probability and the coins.
         stage: Config, prompts and tokenizer.
     """
-    config, table = stage.config, stage.table
+    config = stage.config
     alpha = label_weight(step, config)
-    ids, mask = table.predict(batch)
-    options = table.options(batch)
-    targets = options.targets_of(batch["label_index"])
-    label_pass = teacher_forced(model, core, ids, mask, targets)
-    label_loss = label_pass.loss_sum / max(1, batch["label_tokens"])
-    sums: Sums = {"label_loss": label_loss.detach(), "alpha": alpha}
-    sums |= pass_sums(core, mask, targets != IGNORED)
-    sums["rows"] = float(len(targets))
-    with torch.no_grad():
-        choice = predict_pass_choice(core, label_pass, mask, targets, options)
-        sums["label_errors"] = (choice.index != batch["label_index"]).sum()
-        if config.needs_running_means:
-            sums["confidence"] = choice.confidence.sum()
-            sums["confidence_rows"] = float(len(targets))
+    ids, mask = stage.table.predict(batch)
+    label_loss, choice, sums = label_share(model, core, batch, ids, mask, stage)
+    sums["alpha"] = alpha
     if not config.trains_rationales:
         return label_loss, sums
 
@@ -69,18 +58,42 @@ def stage2_loss(
     targets = batch["rationale_ids"]
     if config.wrong_label_target == "drop":
         targets = targets.masked_fill(prompts.wrong[:, None], IGNORED)
-    rationale_pass = teacher_forced(model, core, prompts.ids, prompts.mask, targets)
+    written = teacher_forced(model, core, prompts.ids, prompts.mask, targets)
     # The divisor counts dropped rows too: dropping a row must not raise the weight of the others.
-    rationale_loss = rationale_pass.loss_sum / max(1, batch["rationale_tokens"])
+    rationale_loss = written.loss_sum / max(1, batch["rationale_tokens"])
     sums.update(prompts.sums, rationale_loss=rationale_loss.detach())
     add(sums, pass_sums(core, prompts.mask, targets != IGNORED))
     loss = alpha * label_loss + (1.0 - alpha) * rationale_loss
     if config.cycle_loss_weight > 0 and step > config.sampling_start_ratio * config.max_steps:
-        cycle, cost = cycle_share(model, core, batch, rationale_pass, targets, prompts, step, stage)
+        read, cost = cycle_loss(model, core, written, targets != IGNORED, prompts, step, stage)
+        cycle = read / max(1, batch["explained_label_tokens"])
         add(sums, cost)
         sums["cycle_loss"] = cycle.detach()
         loss = loss + config.cycle_loss_weight * cycle
     return loss, sums
+
+
+def label_share(
+    model: nn.Module, core: PreTrainedModel, batch: Batch, ids: Tensor, mask: Tensor, stage: Stage2
+) -> tuple[Tensor, Choice, Sums]:
+    """Return the share of the label loss, the model's own labels and the sums to be logged.
+
+    `ids` and `mask` are the `predict:` prompts. Gold labels are learnt and own ones chosen in one
+    pass.
+    """
+    options = stage.table.options(batch)
+    targets = options.targets_of(batch["label_index"])
+    label_pass = teacher_forced(model, core, ids, mask, targets)
+    loss = label_pass.loss_sum / max(1, batch["label_tokens"])
+    sums: Sums = {"label_loss": loss.detach(), "rows": float(len(targets))}
+    sums |= pass_sums(core, mask, targets != IGNORED)
+    with torch.no_grad():
+        choice = predict_pass_choice(core, label_pass, mask, targets, options)
+        sums["label_errors"] = (choice.index != batch["label_index"]).sum()
+        if stage.config.needs_running_means:
+            sums["confidence"] = choice.confidence.sum()
+            sums["confidence_rows"] = float(len(targets))
+    return loss, choice, sums
 
 
 def predict_pass_choice(
@@ -88,7 +101,8 @@ def predict_pass_choice(
 ) -> Choice:
     """Return the labels that the predict pass already made would choose.
 
-    `targets` (rows, width) are the gold labels'. Open labels are not scored: see `forced_choice`.
+    `targets` (rows, width) are the gold labels'. There is nothing to score open labels against:
+    what is known of them is whether the model would write gold.
     """
     if not options.packed:
         return forced_choice(label_pass, targets)
@@ -100,17 +114,18 @@ def predict_pass_choice(
 
 
 def forced_choice(label_pass: Pass, targets: Tensor) -> Choice:
-    """Return whether each row's open label would be written: index 0 if so, else -1.
+    """Return whether greedy decoding would write each row's open label, as a choice.
 
-    Where the likeliest token differs from gold nowhere, greedy decoding writes gold; where it
-    does, decoding leaves gold at the first such place. The confidence is the exponential of the
-    mean log-probability of these likeliest tokens.
+    It would where the likeliest token is gold's at every place: decoding follows gold up to the
+    first place where it is not. The confidence is the exponential of the mean log-probability of
+    the likeliest tokens. `targets` are the gold labels', each its row's only option.
     """
     keep = targets != IGNORED
     best = label_pass.logits.float().log_softmax(dim=-1).max(dim=-1)
-    other = torch.zeros_like(targets).masked_scatter(keep, (best.indices != targets[keep]).long())
+    as_gold = torch.ones_like(keep).masked_scatter(keep, best.indices == targets[keep])
+    index = torch.where(as_gold.all(dim=1), 0, OTHER_TEXT)
     scores = torch.zeros(keep.shape, device=keep.device).masked_scatter(keep, best.values)
-    return Choice(-other.amax(dim=1), (scores.sum(dim=1) / keep.sum(dim=1)).exp())
+    return Choice(index, (scores.sum(dim=1) / keep.sum(dim=1)).exp())
 
 
 def add(sums: Sums, more: Sums) -> None:

@@ -1,9 +1,7 @@
-"""Task-level scheduled sampling: which label each rationale prompt shows.
+"""Task-level scheduled sampling: the label in each rationale prompt (paper section 3).
 
-Sources: paper section 3, train_stage2.py `compute_loss`; the confidence gate is Reason2Decide-C's
-(src/r2dc_stage2.py). Coins are keyed by (seed, row, step) and drawn first, so that nothing is
-decoded while every row shows gold. Running means over the steps (train error, gate threshold) are
-part of the checkpoint and the same on every rank.
+Sources: train_stage2.py `compute_loss`; the confidence gate is Reason2Decide-C's
+(src/r2dc_stage2.py). Coins are tossed first, so nothing is decoded while every row shows gold.
 """
 
 from __future__ import annotations
@@ -25,16 +23,16 @@ from r2d_ray.model.flops import Sums
 from r2d_ray.model.teacher_forcing import IGNORED
 
 FILE = "running.json"
+OTHER_TEXT = -1  # the place of a label that is none of the row's
 
 
 @dataclass
 class RunningMeans:
-    """What losses may know of the steps before.
+    """Running means over the optimiser steps so far; saved with checkpoints, equal on all ranks.
 
-    `train_error` is an exponential mean of the train label error, corrected for its start.
+    `train_error` is an exponential mean of the train label error, corrected for its start at 0.
     `threshold` is the confidence gate's: the mean confidence up to the start of sampling, then of
-    the last full window. Sources: Reason2Decide-C `update_tau`, which runs by micro-batch and by
-    rank; here by step and over all ranks.
+    the last full window (Reason2Decide-C `update_tau`, by micro-batch and rank in its code).
     """
 
     steps: int = 0
@@ -85,28 +83,25 @@ class Stage2:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The model's own labels: index and confidence, each (rows,).
+    """The model's own labels."""
 
-    The index is a place among the row's labels; -1 is a text that is none of them.
-    """
-
-    index: Tensor
-    confidence: Tensor
+    index: Tensor  # (rows,) places among the row's labels, `OTHER_TEXT` for none of them
+    confidence: Tensor  # (rows,) probabilities in [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Rationale prompts: ids and mask, which rows show a wrong label, the shown labels' targets."""
+    """Rationale prompts and the labels that they show."""
 
-    ids: Tensor
-    mask: Tensor
-    wrong: Tensor
-    label_targets: Tensor
-    sums: Sums
+    ids: Tensor  # (rows, length)
+    mask: Tensor  # (rows, length)
+    wrong: Tensor  # (rows,) whether the label shown is not gold
+    label_targets: Tensor  # (rows, width) targets of the labels shown, padded with -100
+    sums: Sums  # what is logged of them
 
 
 def chosen_labels(log_probabilities: Tensor) -> Choice:
-    """Return the choice of log-probabilities (rows, labels) over the rows' labels."""
+    """Return the likeliest label of each row, given log-probabilities (rows, labels)."""
     best = log_probabilities.max(dim=-1)
     return Choice(best.indices, best.values.exp())
 
@@ -124,29 +119,44 @@ def rationale_prompts(
     A row shows its gold label where its coin falls below the gold probability, else what
     `sampling_label` says. `predict_prompt` (ids, mask) serves a choice that needs its own pass.
     """
-    config, table = stage.config, stage.table
-    options = table.options(batch)
-    gold = batch["label_index"]
+    config = stage.config
     probability = gold_probability(step, config)
     coins = [coin(config.seed, row, step) >= probability for row in batch["ids"]]
-    sampled = torch.tensor(coins, device=gold.device)
-    predicted = config.sampling_label == "predicted"  # else nothing need be decoded
+    sampled = torch.tensor(coins, device=batch["label_index"].device)
+    generates = config.sampling_label == "predicted" and config.label_choice == "generate"
     if config.rationale_prompt == "plain":
-        sampled = torch.zeros_like(sampled)
-        ids, mask = table.explain(batch)
-        shown = gold
-    elif predicted and config.label_choice == "generate" and (any(coins) or config.confidence_gate):
-        return generated_prompts(core, batch, sampled, step, stage, predict_prompt)
+        prompts = plain_prompts(batch, stage)
+    elif generates and (any(coins) or config.confidence_gate):
+        prompts = generated_prompts(core, batch, sampled, step, stage, predict_prompt)
     else:
-        if predicted and any(coins) and not config.sampling_dropout:
-            choice = labels_without_dropout(core, options, *predict_prompt)
-        if config.confidence_gate:
-            sampled = sampled & gate(choice.confidence, batch, step, stage)
-        shown = torch.where(sampled, replacement(choice, batch, step, stage), gold)
-        ids, mask = table.explain_given(batch, shown)
+        if config.sampling_label == "predicted" and any(coins) and not config.sampling_dropout:
+            choice = labels_without_dropout(core, stage.table.options(batch), *predict_prompt)
+        prompts = chosen_prompts(batch, choice, sampled, step, stage)
+    prompts.sums["gold_probability"] = probability
+    return prompts
+
+
+def plain_prompts(batch: Batch, stage: Stage2) -> Prompts:
+    """Return prompts that show no label (Distilling Step-by-Step); nothing is sampled."""
+    gold = batch["label_index"]
+    none = torch.zeros_like(gold, dtype=torch.bool)
+    targets = stage.table.options(batch).targets_of(gold)
+    sums = sampling_sums(batch, none, none)
+    return Prompts(*stage.table.explain(batch), none, targets, sums)
+
+
+def chosen_prompts(
+    batch: Batch, choice: Choice, sampled: Tensor, step: int, stage: Stage2
+) -> Prompts:
+    """Return prompts that show one of the row's labels: gold or, where sampled, another choice."""
+    gold = batch["label_index"]
+    if stage.config.confidence_gate:
+        sampled = sampled & gate(choice.confidence, batch, step, stage)
+    shown = torch.where(sampled, replacement(choice, batch, step, stage), gold)
     wrong = shown != gold
-    sums = sampling_sums(batch, sampled, wrong, probability)
-    return Prompts(ids, mask, wrong, options.targets_of(shown), sums)
+    targets = stage.table.options(batch).targets_of(shown)
+    sums = sampling_sums(batch, sampled, wrong)
+    return Prompts(*stage.table.explain_given(batch, shown), wrong, targets, sums)
 
 
 def replacement(choice: Choice, batch: Batch, step: int, stage: Stage2) -> Tensor:
@@ -172,16 +182,15 @@ def gate(confidence: Tensor, batch: Batch, step: int, stage: Stage2) -> Tensor:
     """Return where (rows,) the confidence gate lets a predicted label through."""
     config = stage.config
     coins = [coin(config.seed, row, step, "gate") for row in batch["ids"]]
-    steep = config.gate_steepness * (confidence - stage.running.threshold)
-    open_ = torch.sigmoid(steep)
-    return torch.tensor(coins, device=confidence.device).lt(open_)
+    above = confidence - stage.running.threshold
+    probability = torch.sigmoid(config.gate_steepness * above)
+    return torch.tensor(coins, device=confidence.device) < probability
 
 
-def sampling_sums(batch: Batch, sampled: Tensor, wrong: Tensor, probability: float) -> Sums:
-    """Return what is logged of the prompts that have a rationale to learn."""
+def sampling_sums(batch: Batch, sampled: Tensor, wrong: Tensor) -> Sums:
+    """Return counts to be logged, of the prompts that have a rationale to learn."""
     has_target = (batch["rationale_ids"] != IGNORED).any(dim=1)
     return {
-        "gold_probability": probability,
         "prompts": has_target.sum(),
         "sampled": (sampled & has_target).sum(),
         "changed": (wrong & has_target).sum(),
@@ -236,5 +245,5 @@ def generated_prompts(
     ids, mask = table.join(prefixes, lengths, batch)
     wrong = torch.tensor([a != b for a, b in zip(shown, gold, strict=True)], device=ids.device)
     targets = [[*encode(tokenizer, text), table.eos] for text in shown]
-    sums |= sampling_sums(batch, sampled, wrong, gold_probability(step, config))
+    sums |= sampling_sums(batch, sampled, wrong)
     return Prompts(ids, mask, wrong, pad(targets, IGNORED).to(ids.device), sums)

@@ -25,7 +25,7 @@ from r2d_ray.config import build_config
 from r2d_ray.data.prepare import Prepared
 from r2d_ray.errors import UserError
 from r2d_ray.method.batch import select_rows
-from r2d_ray.method.cycle import cycle_inputs, cycle_loss_sum, soft_embeddings
+from r2d_ray.method.cycle import cycle_inputs, read_back, soft_embeddings, soft_prompts
 from r2d_ray.method.schedules import gumbel_temperature
 from r2d_ray.method.variants import METHODS
 from r2d_ray.model.teacher_forcing import IGNORED, teacher_forced
@@ -80,7 +80,7 @@ def cycle(model: PreTrainedModel, width: int, seed: int = 3, authors: bool = Fal
     torch.manual_seed(seed)
     keep = keep_of(LENGTHS, width)
     logits = rationale_logits()
-    return cycle_loss_sum(model, model, logits, keep, LABELS, PREFIX, 0.7, authors)
+    return read_back(model, model, *soft_prompts(model, logits, keep, PREFIX, 0.7, authors), LABELS)
 
 
 # Soft embeddings
@@ -141,7 +141,8 @@ def test_the_gradient_reaches_the_model_that_wrote_the_rationale() -> None:
     ids = torch.randint(2, VOCABULARY, (3, 6), generator=torch.Generator().manual_seed(0))
     logits = teacher_forced(writer, writer, ids, torch.ones_like(ids), targets).logits
     torch.manual_seed(3)
-    loss = cycle_loss_sum(reader, reader, logits, targets != IGNORED, LABELS, PREFIX, 0.7, False)
+    inputs = soft_prompts(reader, logits, targets != IGNORED, PREFIX, 0.7, False)
+    loss = read_back(reader, reader, *inputs, LABELS)
     loss.backward()
     for model in (writer, reader):
         for part in ("encoder.block.0", "encoder.block.1", "decoder.block.0", "decoder.block.1"):

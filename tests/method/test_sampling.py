@@ -135,6 +135,37 @@ def test_a_random_wrong_label_is_never_decoded(
     assert shown[0] == shown[1] == shown[2] != batch["label_index"].tolist()
 
 
+# The gold probability
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"label_choice": "generate"},
+        {"label_choice": "scored"},
+        {"sampling_label": "random_wrong"},
+        {"rationale_prompt": "plain"},
+    ],
+    ids=lambda values: next(iter(values.values())),
+)
+def test_every_way_to_a_prompt_logs_the_steps_gold_probability(
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch, values: dict[str, object]
+) -> None:
+    monkeypatch.setattr(
+        module, "generate_with_confidence", lambda *_, **__: (["gout"] * 8, torch.ones(8))
+    )
+    config = config_of(**HALF_SAMPLED, **values)
+    stage, batch = stage_of(config, prepared, LABELS), rows_of(prepared, 8, 4)
+    core, predict = load_model(config, prepared.tokenizer), stage.table.predict(batch)
+    choice = choice_of(batch, torch.zeros(8))
+    sums = rationale_prompts(core, batch, choice, 7, stage, predict).sums
+    sampled = sum(coin(config.seed, row, 7) >= 0.5 for row in batch["ids"])
+    assert 0 < sampled < 8
+    assert sums["gold_probability"] == 0.5
+    assert float(sums["prompts"]) == 8
+    assert float(sums["sampled"]) == (0 if "rationale_prompt" in values else sampled)
+
+
 # Generated labels
 
 
