@@ -1,8 +1,7 @@
-"""A batch: what it holds, the labels that its rows may have, and prompts joined from ids.
+"""What a micro-batch holds, and prompts joined from ids (train_stage2.py `preprocess_function`).
 
-A prompt is prefix ids + body ids + end id. The authors tokenise whole prompts
-(train_stage2.py `preprocess_function`); ids are the same, and a label chosen on the device need
-not leave it.
+The authors tokenise whole prompts; here a prompt is prefix ids + body ids + end id. The ids are the
+same, and a label that was chosen on the device need not leave it.
 """
 
 from __future__ import annotations

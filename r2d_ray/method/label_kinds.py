@@ -1,7 +1,7 @@
-"""The three kinds of label: one set for all rows, options that each row brings, any text.
+"""The kinds of label: one set for all rows (the paper's), options that each row brings, any text.
 
-The paper's tasks have a fixed set; exam questions bring options, and a diagnosis may be any text.
-All that differs between the kinds is asked of one of these classes: another kind is another class.
+Exam questions bring options, and a diagnosis may be any text. All that differs between the kinds
+is asked of one of these classes: another kind is another class.
 """
 
 from __future__ import annotations

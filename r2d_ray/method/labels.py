@@ -1,7 +1,9 @@
-"""Choosing a label: first-token logits, packed scoring, free generation.
+"""The model's own label (paper section 3; the `generate` call in train_stage2.py `compute_loss`).
 
-`scored` costs nothing where a fixed set's first tokens differ: the `predict` pass has already made
-the logits. Otherwise every label string is scored in one decoder pass on its encoder states.
+The authors decode it freely (`label_choice = generate`). With `scored` it is the likeliest of the
+row's labels: at no cost where first tokens tell a fixed set apart, because the `predict:` pass has
+already made their logits, and else by one decoder pass on that pass's encoder states. Generation
+itself is model/decoding.py's.
 """
 
 from __future__ import annotations
@@ -197,10 +199,10 @@ def label_log_probabilities(
 def text_prefixes(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], table: PromptTable, batch: Bodies
 ) -> tuple[Tensor, Tensor, list[str]]:
-    """Return prefixes (rows, width) and lengths of the prompts that show these free label texts.
+    """Return prefixes (rows, width) of prompts that show these texts, their lengths, and the texts.
 
-    Bodies leave room for the longest prefix of the labels that a row may have: a text that needs
-    more loses its end. The third value are the texts as shown.
+    A text may be longer than the labels that bodies leave room for: it loses its end, and is
+    returned as shown.
     """
     shown, rows = [], []
     task = table.explain_prefix[0].tolist()

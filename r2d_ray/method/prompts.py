@@ -1,8 +1,8 @@
-"""The exact words shown to the model, each once.
+"""The prompts, word for word (`preprocess_function` of train_stage1.py and train_stage2.py).
 
-A prompt is a prefix followed by a body; only the prefix differs between the tasks, so a prompt's
-token ids are the prefix's ids followed by the body's. Sources: train_stage1.py and
-train_stage2.py `preprocess_function` (`explain:`, `predict:`, `given label: ..., explain:`).
+A prompt is a prefix followed by a body. Only the prefix differs between the tasks (`predict:`,
+`explain:`, `given label: ..., explain:`), so a prompt's token ids are the prefix's ids followed by
+the body's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Pure functions of the optimiser step: the gold probability, the label weight, the coin.
+"""The schedules of stage 2 (paper section 3; train_stage2.py), and the coin that samples by them.
 
-All shares are of S = `max_steps` of stage 2 (paper section 3; train_stage2.py
-`fraction_predicted_labels` and `current_alpha`). No state, no randomness that is not keyed.
+Gold probability: `fraction_predicted_labels`; label weight: `current_alpha`. Steps are counted as
+shares of S = `max_steps` of stage 2. Pure functions of the optimiser step: no state, and no
+randomness that is not keyed.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def gold_probability(step: int, config: TrainConfig) -> float:
         config: Uses `sampling_decay`, `sampling_start_ratio`, `sampling_decay_ratio`,
             `gold_probability_floor` and `max_steps`.
 
-    It is 1 - pi of the paper. Source: train_stage2.py `fraction_predicted_labels`.
+    It is 1 - pi of the paper. With the authors' values it is 1 up to 0.05 S and falls linearly to
+    0.1 at 0.59 S. Source: train_stage2.py `fraction_predicted_labels`.
     """
     since_start = step / config.max_steps - config.sampling_start_ratio
     x = min(max(since_start / config.sampling_decay_ratio, 0.0), 1.0)

@@ -1,4 +1,4 @@
-"""Texts as token ids and back; labels as targets and as prefixes of the rationale prompt."""
+"""Texts as ids and back, labels as targets and prompt prefixes (`preprocess_function`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods: a name, a description, a source and the TrainConfig values that make it.
+"""The methods by name: Reason2Decide, the baselines and the controls, as config values.
 
 A method sets the method's fields; a profile sets the rest for all methods alike.
 """
