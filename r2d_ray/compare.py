@@ -9,7 +9,7 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from r2d_ray.cli.arguments import compare_parser
+from r2d_ray.cli.arguments import parser_for
 from r2d_ray.cli.command import (
     exit_code,
     find_cluster,
@@ -19,12 +19,13 @@ from r2d_ray.cli.command import (
     run_command,
     settings_from,
 )
-from r2d_ray.errors import EXIT_DONE, EXIT_STOPPED_RESUMABLE, UserError
+from r2d_ray.errors import EXIT_DONE, EXIT_STOPPED_RESUMABLE
+from r2d_ray.study.settings import CompareSettings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m r2d_ray.compare`; return its exit code."""
-    args = parse(compare_parser(), argv)
+    args = parse(parser_for("compare"), argv)
     return run_command(lambda: compare_command(args), args.verbosity)
 
 
@@ -34,34 +35,30 @@ def compare_command(args: argparse.Namespace) -> int:
     from r2d_ray.cli import console
     from r2d_ray.method.variants import METHODS
 
-    if args.list:
+    if args.list_methods:
         console.print_lines(console.method_lines(METHODS))
         return EXIT_DONE
-    if args.grid and not args.methods:
-        args.methods = ["r2d"]
-    if not args.methods:
-        raise UserError(f"--methods is missing (allowed: {', '.join(METHODS)})")
     from r2d_ray.comparison.plan import make_compare_plan
     from r2d_ray.comparison.run import run_comparison
     from r2d_ray.data.card import card_lines
-    from r2d_ray.study.settings import CompareSettings
 
-    address, capacity = find_cluster(args)
-    plan = make_compare_plan(settings_from(args, capacity.gpus, CompareSettings))
+    asked = settings_from(args, CompareSettings)
+    address, capacity = find_cluster(asked)
+    plan = make_compare_plan(asked.for_gpus(capacity.gpus))
     concurrency = plan.concurrency(capacity)
     quiet = args.verbosity == "quiet"
-    say = console.screen(args.json)
+    say = console.screen(args.as_json)
     if not quiet:
         console.say_lines(say, card_lines(plan.info.data_card))
     if args.dry_run:
         console.print_lines(console.arm_lines(plan.arms, concurrency))
         return EXIT_DONE
     metric = plan.info.space["metric"]
-    with console.Progress(say, metric, quiet) as progress, own_stdout(args.json):
+    with console.Progress(say, metric, quiet) as progress, own_stdout(args.as_json):
         result = run_comparison(plan, address, capacity, concurrency, progress.show)
     if result is None:
         return EXIT_STOPPED_RESUMABLE
-    if args.json:
+    if args.as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:
         console.print_lines(["", *console.comparison_lines(result)])

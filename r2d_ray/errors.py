@@ -26,8 +26,86 @@ class UserError(Exception):
     """Bad usage or bad input; its text is the one line that the user sees."""
 
 
+OTHER_WORDS = {
+    "accumulation_steps": ("gradient_accumulation_steps",),
+    "alpha": ("label_loss_weight",),
+    "amp": ("bf16",),
+    "attention": ("attn_implementation",),
+    "base_model": ("model",),
+    "batch_size": ("per_device_train_batch_size",),
+    "checkpointing": ("gradient_checkpointing",),
+    "clip": ("max_grad_norm",),
+    "cycle_weight": ("cycle_loss_weight",),
+    "decay": ("sampling_decay", "weight_decay"),
+    "deepspeed": ("deepspeed_config",),
+    "dropout": ("dropout_rate", "sampling_dropout"),
+    "epochs": ("max_steps", "stage1_max_steps"),
+    "eval_batch_size": ("per_device_eval_batch_size",),
+    "evaluation_steps": ("eval_steps", "stage1_eval_steps"),
+    "fp16": ("bf16",),
+    "gpus": ("gpus_per_worker",),
+    "grad_accum": ("gradient_accumulation_steps",),
+    "grad_clip": ("max_grad_norm",),
+    "gradient_clipping": ("max_grad_norm",),
+    "label_weight": ("label_loss_weight",),
+    "logging": ("logging_steps",),
+    "lr": ("learning_rate", "stage1_learning_rate"),
+    "lr_scheduler": ("lr_scheduler_type",),
+    "max_length": ("max_input_length", "max_rationale_length"),
+    "max_new_tokens": ("max_rationale_length", "max_label_length"),
+    "max_seq_length": ("max_input_length",),
+    "max_source_length": ("max_input_length",),
+    "max_target_length": ("max_rationale_length",),
+    "max_train_steps": ("max_steps", "stage1_max_steps"),
+    "metric": ("selection_metric",),
+    "metric_for_best_model": ("selection_metric",),
+    "mixed_precision": ("bf16",),
+    "model_name": ("model",),
+    "model_name_or_path": ("model",),
+    "num_epochs": ("max_steps", "stage1_max_steps"),
+    "num_gpus": ("num_workers", "gpus_per_worker"),
+    "num_steps": ("max_steps", "stage1_max_steps"),
+    "num_train_epochs": ("max_steps", "stage1_max_steps"),
+    "num_warmup_steps": ("warmup_ratio", "label_warmup_ratio"),
+    "patience": ("early_stopping_patience", "stage1_early_stopping_patience"),
+    "random_seed": ("seed",),
+    "rationale_weight": ("label_loss_weight",),
+    "revision": ("model_revision",),
+    "scheduled_sampling": ("sampling_decay",),
+    "stage1_epochs": ("stage1_max_steps",),
+    "stage1_lr": ("stage1_learning_rate",),
+    "stage1_patience": ("stage1_early_stopping_patience",),
+    "stage1_steps": ("stage1_max_steps",),
+    "stage2_steps": ("max_steps",),
+    "steps": ("max_steps", "stage1_max_steps"),
+    "task_weight": ("label_loss_weight",),
+    "teacher_forcing_ratio": ("gold_probability_floor",),
+    "temperature": ("gumbel_temperature_floor",),
+    "train_batch_size": ("per_device_train_batch_size",),
+    "warmup": ("warmup_ratio", "label_warmup_ratio"),
+    "warmup_steps": ("warmup_ratio", "label_warmup_ratio"),
+    "workers": ("num_workers",),
+    "zero": ("zero_stage",),
+}
+"""What others call a field of TrainConfig -> the fields it may mean here."""
+
+
+SHORTEST_PREFIX = 3  # characters by which a longer name is recognised
+MOST_MEANT = 3  # names beyond which a beginning says nothing
+
+
+def meant(value: str, allowed: Iterable[str]) -> tuple[str, ...]:
+    """Return the allowed names that someone who wrote `value` may have meant."""
+    names = sorted(allowed)
+    key = value.strip("-").replace("-", "_").lower()
+    others = tuple(name for name in (key, *OTHER_WORDS.get(key, ())) if name in names)
+    begun = tuple(name for name in names if len(key) >= SHORTEST_PREFIX and name.startswith(key))
+    near = difflib.get_close_matches(value, names, n=1)
+    return others or (begun if len(begun) <= MOST_MEANT else ()) or tuple(near)
+
+
 def unknown(kind: str, value: object, allowed: Iterable[str]) -> UserError:
-    """Return the error for a name that is not in a closed set, with the nearest allowed name.
+    """Return the error for a name that is not in a closed set, with the names that are near it.
 
     Args:
         kind: What was named, as the user knows it (`dataset`, `method`, `field`).
@@ -35,8 +113,8 @@ def unknown(kind: str, value: object, allowed: Iterable[str]) -> UserError:
         allowed: The names that exist.
     """
     names = sorted(allowed)
-    near = difflib.get_close_matches(str(value), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = meant(str(value), names)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     return UserError(f"unknown {kind} {str(value)!r}{hint} (allowed: {', '.join(names)})")
 
 

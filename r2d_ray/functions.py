@@ -11,16 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from r2d_ray.cli.arguments import SMOKE_LIMIT, SMOKE_SAMPLES
 from r2d_ray.cli.command import quiet_libraries
 from r2d_ray.config import TrainConfig
 from r2d_ray.errors import UserError, unknown
 from r2d_ray.study.settings import (
-    DEFAULT_SAMPLES,
     CompareSettings,
+    SearchSettings,
     StudySettings,
     build_settings,
-    default_profile,
 )
 
 if TYPE_CHECKING:
@@ -31,16 +29,10 @@ if TYPE_CHECKING:
     from r2d_ray.search.tuner import Event
 
 S = TypeVar("S", bound=StudySettings)
-DEFAULT_SEEDS = (1, 2, 3)
 
 
 def run_search(
-    dataset: str | Path,
-    *,
-    address: str = "auto",
-    cluster_gpus: float | None = None,
-    show: Callable[[Event], None] | None = None,
-    **settings: Any,
+    dataset: str | Path, *, show: Callable[[Event], None] | None = None, **settings: Any
 ) -> dict[str, Any] | None:
     """Search, train and deliver a model, as `python -m r2d_ray.tune` does.
 
@@ -48,10 +40,8 @@ def run_search(
 
     Args:
         dataset: A named set, a file or `hub:NAME@REVISION`.
-        address: `auto`, `local` or a Ray address.
-        cluster_gpus: GPUs that the cluster can grow to, where it cannot tell.
         show: Takes what happens to trials, as it happens.
-        **settings: Fields of StudySettings and of TrainConfig by their names.
+        **settings: Fields of SearchSettings and of TrainConfig by their names.
 
     Returns:
         What `result.json` holds, with `failures` by trial and `best_dir`, the folder of the best
@@ -60,34 +50,25 @@ def run_search(
     Raises:
         UserError: in one line, for whatever the command would refuse with exit code 2.
     """
-    with _cluster(address, cluster_gpus) as (found, capacity):
+    asked = _settings(dataset, settings, SearchSettings)
+    with _cluster(asked) as (found, capacity):
         from r2d_ray.search.plan import make_plan
         from r2d_ray.search.run import run_study
 
-        plan = make_plan(_settings(dataset, settings, capacity.gpus, StudySettings))
+        plan = make_plan(asked.for_gpus(capacity.gpus))
         return run_study(plan, found, capacity, plan.concurrency(capacity), show or _silent)
 
 
 def run_comparison(
-    dataset: str | Path,
-    *,
-    methods: Sequence[str] = (),
-    seeds: Sequence[int] = DEFAULT_SEEDS,
-    address: str = "auto",
-    cluster_gpus: float | None = None,
-    show: Callable[[Event], None] | None = None,
-    **settings: Any,
+    dataset: str | Path, *, show: Callable[[Event], None] | None = None, **settings: Any
 ) -> dict[str, Any] | None:
     """Run methods x seeds on equal terms, as `python -m r2d_ray.compare` does.
 
     Args:
         dataset: A named set, a file or `hub:NAME@REVISION`.
-        methods: Names of methods; with a `grid` and none named, `r2d`.
-        seeds: Seeds of each arm.
-        address: `auto`, `local` or a Ray address.
-        cluster_gpus: GPUs that the cluster can grow to, where it cannot tell.
         show: Takes what happens to arms, as it happens.
-        **settings: Fields of CompareSettings and of TrainConfig by their names.
+        **settings: Fields of CompareSettings (`methods`, `seeds`, `grid`, ...) and of TrainConfig
+            by their names.
 
     Returns:
         What `result.json` holds; None if the comparison was stopped and can be resumed.
@@ -95,14 +76,12 @@ def run_comparison(
     Raises:
         UserError: in one line, for whatever the command would refuse with exit code 2.
     """
-    if not methods and settings.get("grid"):
-        methods = ("r2d",)
-    given = {**settings, "methods": tuple(methods), "seeds": tuple(seeds)}
-    with _cluster(address, cluster_gpus) as (found, capacity):
+    asked = _settings(dataset, settings, CompareSettings)
+    with _cluster(asked) as (found, capacity):
         from r2d_ray.comparison import run
         from r2d_ray.comparison.plan import make_compare_plan
 
-        plan = make_compare_plan(_settings(dataset, given, capacity.gpus, CompareSettings))
+        plan = make_compare_plan(asked.for_gpus(capacity.gpus))
         concurrency = plan.concurrency(capacity)
         return run.run_comparison(plan, found, capacity, concurrency, show or _silent)
 
@@ -149,7 +128,7 @@ def predict_rows(
 
 
 @contextmanager
-def _cluster(address: str, cluster_gpus: float | None) -> Iterator[tuple[str | None, Capacity]]:
+def _cluster(asked: StudySettings) -> Iterator[tuple[str | None, Capacity]]:
     """Find a cluster for one study and leave it afterwards.
 
     Raises:
@@ -163,30 +142,25 @@ def _cluster(address: str, cluster_gpus: float | None) -> Iterator[tuple[str | N
     if ray.is_initialized():
         raise UserError("this process is connected to Ray (allowed: ray.shutdown(), then address=)")
     try:
-        yield find_cluster(address, cluster_gpus)
+        yield find_cluster(asked.address, asked.cluster_gpus)
     finally:
         ray.shutdown()
 
 
-def _settings(dataset: str | Path, given: Mapping[str, Any], gpus: float, kind: type[S]) -> S:
+def _settings(dataset: str | Path, given: Mapping[str, Any], kind: type[S]) -> S:
     """Return the settings of these keywords; TrainConfig's fields become overrides."""
     asked = kind.model_fields.keys() - {"overrides"}
     fields = TrainConfig.model_fields
     for name in given:
         if name not in asked and name not in fields:
             raise unknown("setting", name, {*asked, *fields})
-    values = {name: value for name, value in given.items() if name in asked}
+    values = {name: value for name, value in given.items() if name in asked and value is not None}
     if values.get("columns"):
         values["columns"] = _column_text(values["columns"])
-    if values.get("smoke_test"):
-        values = {"num_samples": SMOKE_SAMPLES, "limit": SMOKE_LIMIT, **values}
-    profile = values.get("profile") or default_profile(gpus)
     values = {
-        "num_samples": DEFAULT_SAMPLES.get(profile, 1),
         **{name: str(v) if isinstance(v, Path) else v for name, v in values.items()},
         "dataset": str(dataset),
-        "profile": profile,
-        "overrides": {name: value for name, value in given.items() if name in fields},
+        "overrides": {name: v for name, v in given.items() if name in fields.keys() - asked},
     }
     return build_settings(values, kind)
 

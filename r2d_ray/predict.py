@@ -5,14 +5,15 @@ python -m r2d_ray.predict --model STUDY/best --input notes.jsonl --output predic
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from r2d_ray.cli.arguments import predict_parser
-from r2d_ray.cli.command import parse, run_command
+from r2d_ray.cli.arguments import PredictSettings, parser_for
+from r2d_ray.cli.command import parse, run_command, settings_from
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.columns import parse_columns, table_rows
 from r2d_ray.data.examples import Example
@@ -24,23 +25,24 @@ from r2d_ray.study.export import read_model_file
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m r2d_ray.predict`; return its exit code."""
-    args = parse(predict_parser(), argv)
+    args = parse(parser_for("predict"), argv)
+    return run_command(lambda: predict_command(args), args.verbosity)
 
-    def act() -> int:
 
-        count = predict_file(
-            Path(args.model),
-            Path(args.input),
-            Path(args.output),
-            columns=args.columns,
-            batch_size=args.batch_size,
-            device=args.device,
-        )
-        if args.verbosity != "quiet":
-            print(f"{count} predictions: {args.output}", file=sys.stderr)
-        return EXIT_DONE
-
-    return run_command(act, args.verbosity)
+def predict_command(args: argparse.Namespace) -> int:
+    """Write the predictions of a table and say how many."""
+    asked = settings_from(args, PredictSettings)
+    count = predict_file(
+        Path(asked.model),
+        Path(asked.input),
+        Path(asked.output),
+        columns=asked.columns,
+        batch_size=asked.batch_size,
+        device=asked.device,
+    )
+    if args.verbosity != "quiet":
+        print(f"{count} predictions: {asked.output}", file=sys.stderr)
+    return EXIT_DONE
 
 
 def predict_file(

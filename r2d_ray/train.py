@@ -1,19 +1,31 @@
-"""One run of both stages, a search of one trial: `python -m r2d_ray.train`."""
+"""One run of both stages, a search of one trial: `python -m r2d_ray.train`.
+
+python -m r2d_ray.train --dataset bioasq --method sft
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 
-from r2d_ray.cli.arguments import study_parser
-from r2d_ray.cli.command import parse, run_command
-from r2d_ray.tune import tune_command
+from r2d_ray.cli.arguments import parser_for
+from r2d_ray.cli.command import parse, quiet_libraries, run_command, settings_from
+from r2d_ray.study.settings import TrainSettings
+from r2d_ray.tune import search
+
+AGAIN = "a failed run is not run again; another --name begins a new one"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `python -m r2d_ray.train`: a study of one trial, the method's defaults."""
-    args = parse(study_parser("train", "Train one setting, both stages."), argv)
-    args.num_samples = 1
-    return run_command(lambda: tune_command(args), args.verbosity)
+    """Run `python -m r2d_ray.train`; return its exit code."""
+    args = parse(parser_for("train"), argv)
+    return run_command(lambda: train_command(args), args.verbosity)
+
+
+def train_command(args: argparse.Namespace) -> int:
+    """Plan, run and deliver a study of one trial, the method's defaults."""
+    quiet_libraries()
+    return search(settings_from(args, TrainSettings).as_search(), args, AGAIN)
 
 
 if __name__ == "__main__":

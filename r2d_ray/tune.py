@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from r2d_ray.cli.arguments import study_parser
+from r2d_ray.cli.arguments import parser_for
 from r2d_ray.cli.command import (
     exit_code,
     find_cluster,
@@ -21,34 +21,44 @@ from r2d_ray.cli.command import (
     settings_from,
 )
 from r2d_ray.errors import EXIT_DONE, EXIT_STOPPED_RESUMABLE
+from r2d_ray.study.settings import SearchSettings
 
-if TYPE_CHECKING:
-    pass
+AGAIN = "failed trials count as tried and are not run again; --extend N draws others"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m r2d_ray.tune`; return its exit code."""
-    args = parse(study_parser("tune", "Search, train and deliver a two-stage T5."), argv)
+    args = parse(parser_for("tune"), argv)
     return run_command(lambda: tune_command(args), args.verbosity)
 
 
 def tune_command(args: argparse.Namespace) -> int:
-    """Plan, run and deliver a study."""
+    """Plan, run and deliver a search."""
     quiet_libraries()
+    return search(settings_from(args, SearchSettings), args, AGAIN)
+
+
+def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
+    """Plan, run and deliver the search that was asked for; return the exit code.
+
+    Args:
+        asked: The settings; the profile, if none was named, follows from the cluster.
+        args: What is shown: `dry_run`, `as_json`, `verbosity`.
+        again: What the last lines say about trials that failed.
+    """
     from r2d_ray.cli import console
     from r2d_ray.data.card import card_lines
     from r2d_ray.search.plan import make_plan
     from r2d_ray.search.run import disk_estimate_gb, run_study
-    from r2d_ray.study.settings import StudySettings
 
-    address, capacity = find_cluster(args)
-    plan = make_plan(settings_from(args, capacity.gpus, StudySettings))
+    address, capacity = find_cluster(asked)
+    plan = make_plan(asked.for_gpus(capacity.gpus))
     concurrency = plan.concurrency(capacity)
     quiet = args.verbosity == "quiet"
-    say = console.screen(args.json)
+    say = console.screen(args.as_json)
     if not quiet:
         console.say_lines(say, card_lines(plan.info.data_card))
-        if plan.dropped_fields:
+        if plan.dropped_fields and plan.settings.num_samples > 1:
             fixed = ", ".join(plan.dropped_fields)
             console.say_lines(say, [f"not searched, fixed by method or flags: {fixed}"])
     if args.dry_run:
@@ -56,24 +66,24 @@ def tune_command(args: argparse.Namespace) -> int:
             console.plan_lines(plan, concurrency, disk_estimate_gb(plan, concurrency))
         )
         return EXIT_DONE
-    with console.Progress(say, plan.space.metric, quiet) as progress, own_stdout(args.json):
+    with console.Progress(say, plan.space.metric, quiet) as progress, own_stdout(args.as_json):
         result = run_study(plan, address, capacity, concurrency, progress.show)
     if result is None:
         return EXIT_STOPPED_RESUMABLE
-    if args.json:
+    if args.as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        console.print_lines(["", *console.result_lines(result["test"]), *end_lines(result)])
+        console.print_lines(["", *console.result_lines(result["test"]), *end_lines(result, again)])
     return exit_code(result)
 
 
-def end_lines(result: dict[str, Any]) -> list[str]:
+def end_lines(result: dict[str, Any], again: str) -> list[str]:
     """Return the closing lines: trials by state and where the model lies."""
     states = ", ".join(f"{count} {state}" for state, count in sorted(result["trials"].items()))
     lines = [f"trials: {states}"]
     lines += [f"trial {number} failed: {reason}" for number, reason in result["failures"].items()]
     if result["failures"]:
-        lines.append("failed trials count as tried and are not run again; --extend N draws others")
+        lines.append(again)
     if "best_trial" in result:
         lines.append(f"best model: {result['best_dir']}")
     else:

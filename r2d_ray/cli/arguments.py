@@ -1,4 +1,4 @@
-"""The command line's words: flags, their help, and how they become settings.
+"""The commands, the flags of each, and how flags become values.
 
 Flags are kebab-case, `_` is accepted; TrainConfig fields are set by their own flag or `--set`.
 """
@@ -6,36 +6,182 @@ Flags are kebab-case, `_` is accepted; TrainConfig fields are set by their own f
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from r2d_ray import __version__
+from r2d_ray.cli.flags import Parser, add_field, add_value, help_text, kind_of
 from r2d_ray.config import TrainConfig
-from r2d_ray.errors import UserError, unknown
+from r2d_ray.errors import OTHER_WORDS, UserError, meant, unknown
 from r2d_ray.storage import plain_yaml
-
-FIELD_FLAGS = (  # TrainConfig fields with a flag of their own
-    "model",
-    "model_revision",
-    "num_workers",
-    "gpus_per_worker",
-    "zero_stage",
-    "rationale_source",
-    "stage1_rationale_source",
-    "seed",
+from r2d_ray.study.settings import (
+    CLUSTER,
+    COMPARISON,
+    DATA,
+    SEARCH,
+    STUDY,
+    TRAINING,
+    Asked,
+    CompareSettings,
+    Flag,
+    SearchSettings,
+    TrainSettings,
+    flag_in,
+    flag_of,
 )
-SMOKE_SAMPLES = 2
-SMOKE_LIMIT = 64
+
+CONFIG_FLAGS = {  # TrainConfig fields with a flag of their own: its group and metavar
+    "rationale_source": (DATA, "SOURCE"),
+    "stage1_rationale_source": (DATA, "SOURCE"),
+    "model": (TRAINING, "NAME|DIR"),
+    "model_revision": (TRAINING, "REV"),
+    "num_workers": (TRAINING, None),
+    "gpus_per_worker": (TRAINING, None),
+    "zero_stage": (TRAINING, None),
+    "deepspeed_config": (TRAINING, "FILE"),
+}
+SET_HELP = (
+    "A field of TrainConfig (r2d_ray/config.py: each with unit, bounds and the authors' value), "
+    "e.g. --set learning_rate=1e-4 --set max_steps=500; the last one counts"
+)
+FORMER_FLAGS = {"--study": "--tuned-from"}
+GROUPS = ("files", COMPARISON, DATA, TRAINING, SEARCH, STUDY, CLUSTER, "device", "output")
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are UserErrors: one line, exit code 2."""
+class Output(Asked):
+    """What a command shows; nothing of it is stored."""
 
-    def error(self, message: str) -> NoReturn:
-        """Raise the message as a UserError."""
-        raise UserError(f"{message} (see --help)")
+    verbosity: Annotated[Literal["quiet", "normal", "debug"], Flag("output")] = "normal"
+    """How much is printed; debug: an error with its traceback."""
+
+
+class StudyOutput(Output):
+    """What the command of a study shows."""
+
+    dry_run: Annotated[bool, Flag("output")] = False
+    """Print the plan, start nothing."""
+    as_json: Annotated[bool, Flag("output", name="json")] = False
+    """The result as JSON on stdout, all else on stderr."""
+
+
+class CompareOutput(StudyOutput):
+    """What a comparison shows."""
+
+    list_methods: Annotated[bool, Flag(COMPARISON, name="list")] = False
+    """Print every method with its source and its values, and end."""
+
+
+class PredictSettings(Asked):
+    """The command line of a prediction."""
+
+    model: Annotated[str, Flag("files", "DIR")]
+    """The best/ folder of a study."""
+    input: Annotated[str, Flag("files", "FILE")]
+    """JSONL, CSV or Parquet with the questions."""
+    output: Annotated[str, Flag("files", "FILE")]
+    """JSONL to write."""
+    columns: Annotated[str | None, Flag("files", "TARGET=COLUMN,...")] = None
+    """Which column holds what: question=q,context=note,id=key."""
+    batch_size: Annotated[int, Flag("device"), Field(ge=1)] = 64
+    """Rows of one pass."""
+    device: Annotated[Literal["auto", "cpu", "cuda"], Flag("device")] = "auto"
+    """Where the model runs; auto: a GPU if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: what it does, what it can be asked for, what it shows."""
+
+    description: str
+    settings: type[Asked]
+    output: type[Output]
+
+
+COMMANDS = {
+    "tune": Command("Search, train and deliver a two-stage T5.", SearchSettings, StudyOutput),
+    "compare": Command(
+        "Compare methods over seeds, measured the same way.", CompareSettings, CompareOutput
+    ),
+    "train": Command("Train one setting, both stages.", TrainSettings, StudyOutput),
+    "predict": Command("Label and explain rows.", PredictSettings, Output),
+}
+
+
+def parser_for(command: str) -> Parser:
+    """Return a command's parser: flags of its settings' fields, of `overrides` and its output."""
+    made = COMMANDS[command]
+    fields = made.settings.model_fields
+    needed = [
+        f"{flag_of(name)} {flag_in(made.settings, name).metavar}"
+        for name, field in fields.items()
+        if field.is_required()
+    ]
+    parser = Parser(
+        unknown_flag=lambda flag: unknown_flag(command, flag),
+        prog=f"python -m r2d_ray.{command}",
+        usage=" ".join(["%(prog)s", *needed, "[flags]"]),
+        description=made.description,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    for name in (name for name in GROUPS if name in groups_of(made)):
+        parser.group(name)
+    for name in fields:
+        if name != "overrides":
+            add_field(parser, made.settings, name)
+    if "overrides" in fields:
+        add_config_flags(parser)
+    for name, field in made.output.model_fields.items():
+        add_field(parser, made.output, name, field.default)
+    return parser
+
+
+def groups_of(command: Command) -> set[str]:
+    """Return the headings under which a command's flags stand."""
+    fields = {**command.settings.model_fields, **command.output.model_fields}.values()
+    return {said.group for f in fields for said in f.metadata if isinstance(said, Flag)}
+
+
+def add_config_flags(parser: Parser) -> None:
+    """Add `--set` and the TrainConfig fields that have a flag of their own."""
+    for name, (group, metavar) in CONFIG_FLAGS.items():
+        field = TrainConfig.model_fields[name]
+        kind = kind_of(field.annotation)
+        if name == "deepspeed_config":
+            kind = kind._replace(type=str)  # a file
+        add_value(parser.group(group), flag_of(name), name, kind, metavar, help_text(field))
+    parser.group(TRAINING).add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help=SET_HELP
+    )
+
+
+def unknown_flag(command: str, flag: str) -> UserError:
+    """Return the error for a flag that a command does not have: whose it is, or what is near it."""
+    mine = parser_for(command).flags()
+    if FORMER_FLAGS.get(flag) in mine:
+        return UserError(f"unknown flag {flag} (now {FORMER_FLAGS[flag]})")
+    others = [other for other in COMMANDS if other != command]
+    owners = [f"python -m r2d_ray.{o}" for o in others if flag in parser_for(o).flags()]
+    if owners and flag.removeprefix("--").replace("-", "_") not in OTHER_WORDS:
+        return UserError(f"{flag} belongs to {', '.join(owners)} (see --help)")
+    near = near_flags(flag, mine)
+    hint = f"did you mean {' or '.join(near)}?" if near else "see --help"
+    return UserError(f"unknown flag {flag} ({hint})")
+
+
+def near_flags(flag: str, mine: Mapping[str, argparse.Action]) -> list[str]:
+    """Return what someone who wrote this flag may have meant: flags, or fields by `--set`."""
+    names = {
+        name.removeprefix("--").replace("-", "_"): name
+        for name, action in mine.items()
+        if action.help != argparse.SUPPRESS
+    }
+    if "--set" in mine:
+        names = {name: f"--set {name}=VALUE" for name in TrainConfig.model_fields} | names
+    return [names[name] for name in meant(flag.strip("-").replace("-", "_"), names)]
 
 
 def normalise(argv: Sequence[str]) -> list[str]:
@@ -57,97 +203,13 @@ def normalise(argv: Sequence[str]) -> list[str]:
     return words
 
 
-def study_parser(command: str, description: str) -> Parser:
-    """Return the parser of a command that runs a study."""
-    parser = Parser(prog=f"python -m r2d_ray.{command}", description=description)
-    add = parser.add_argument
-    add("--version", action="version", version=__version__)
-    data = parser.add_argument_group("data")
-    data.add_argument("--dataset", help="named set, FILE or hub:NAME@REV")
-    data.add_argument("--data", help="where a named set lies (default: $R2D_DATA/<dataset>)")
-    data.add_argument("--columns", help="question=q,rationale.human=why,choices=options")
-    data.add_argument("--limit", type=int, help="most rows of each split")
-    data.add_argument(
-        "--sample-rows",
-        nargs=3,
-        type=int,
-        metavar=("TRAIN", "VALIDATION", "TEST"),
-        help="rows of an embedded sample (default: 1400 300 300)",
-    )
-    data.add_argument("--rationale-rows", type=int, help="most training rows with rationales")
-    data.add_argument("--rationale-source", help="which rationale stage 2 trains on")
-    data.add_argument("--stage1-rationale-source", help="which rationale stage 1 trains on")
-    model = parser.add_argument_group("model and training")
-    model.add_argument("--method", default="r2d", help="r2d or sft")
-    model.add_argument("--model", help="scratch-tiny, scratch-small, a T5 folder or hub name")
-    model.add_argument("--model-revision", help="hub revision")
-    model.add_argument("--num-workers", type=int, help="Ray Train workers of one trial")
-    model.add_argument("--gpus-per-worker", type=float, help="0 trains on the CPU")
-    model.add_argument("--zero-stage", type=int, help="DeepSpeed ZeRO stage, 0 to 3")
-    model.add_argument("--deepspeed-config", help="JSON merged over the DeepSpeed configuration")
-    model.add_argument("--profile", choices=("embedded", "paper"), help="default: by GPUs")
-    model.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
-    model.add_argument("--seed", type=int, help="default: 42")
-    search = parser.add_argument_group("search")
-    search.add_argument("--space", help="name in search_spaces/ or a YAML file")
-    search.add_argument("--num-samples", type=int, help="trials, trial 0 included")
-    search.add_argument("--max-concurrent-trials", type=int)
-    search.add_argument("--scheduler", choices=("asha", "none"), default="asha")
-    search.add_argument("--sampler", default="tpe", help="tpe, random, gp, qmc or grid")
-    search.add_argument("--time-budget", type=float, metavar="S", help="seconds")
-    study = parser.add_argument_group("study")
-    study.add_argument("--storage-path", default="./studies", help="folder that every node sees")
-    study.add_argument("--name", help="default: <dataset>-<method>-<model>")
-    study.add_argument("--resume", choices=("auto", "never", "must"), default="auto")
-    study.add_argument("--extend", type=int, metavar="N", help="N more trials")
-    study.add_argument("--warm-start", metavar="STUDY", help="learn from another study's trials")
-    study.add_argument("--address", default="auto", help="auto, local or a Ray address")
-    study.add_argument("--cluster-gpus", type=gpus, help="GPUs the cluster can grow to")
-    study.add_argument("--dry-run", action="store_true", help="print the plan, start nothing")
-    study.add_argument("--smoke-test", action="store_true", help="the smallest whole run")
-    study.add_argument("--json", action="store_true", help="the result as JSON on stdout")
-    study.add_argument("--verbosity", choices=("quiet", "normal", "debug"), default="normal")
-    return parser
-
-
-def compare_parser() -> Parser:
-    """Return the parser of `python -m r2d_ray.compare`: a study's flags and the grid's."""
-    parser = study_parser("compare", "Compare methods over seeds, measured the same way.")
-    grid = parser.add_argument_group("comparison")
-    grid.add_argument("--methods", nargs="+", metavar="M", help="see --list; with --grid: r2d")
-    grid.add_argument("--seeds", nargs="+", type=int, metavar="N", default=[1, 2, 3])
-    grid.add_argument("--study", nargs="+", default=[], metavar="DIR", help="searches: tuned arms")
-    grid.add_argument("--grid", metavar="SPACE", help="every point of a space: ablation, FILE")
-    grid.add_argument("--rationale-sources", nargs="+", default=[], metavar="S")
-    grid.add_argument(
-        "--no-equal-steps",
-        action="store_true",
-        help="arms without stage 1 do not get its steps added",
-    )
-    grid.add_argument("--list", action="store_true", help="print every method and end")
-    return parser
-
-
-def predict_parser() -> Parser:
-    """Return the parser of `python -m r2d_ray.predict`."""
-    parser = Parser(prog="python -m r2d_ray.predict", description="Label and explain rows.")
-    parser.add_argument("--model", required=True, help="the best/ folder of a study")
-    parser.add_argument("--input", required=True, help="JSONL, CSV or Parquet with the questions")
-    parser.add_argument("--output", required=True, help="JSONL to write")
-    parser.add_argument("--columns", help="question=q,context=note,id=key")
-    parser.add_argument("--batch-size", type=int, default=64, help="rows of one pass")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--verbosity", choices=("quiet", "normal", "debug"), default="normal")
-    return parser
-
-
 def field_overrides(args: argparse.Namespace) -> dict[str, Any]:
     """Return the TrainConfig values that flags and `--set` give, the latter last.
 
     Raises:
         UserError: for a field that does not exist or a file that cannot be read.
     """
-    values = {name: getattr(args, name) for name in FIELD_FLAGS}
+    values = {name: getattr(args, name) for name in (*CONFIG_FLAGS, "seed")}
     values = {name: value for name, value in values.items() if value is not None}
     if args.deepspeed_config:
         values["deepspeed_config"] = read_json_file("--deepspeed-config", args.deepspeed_config)
@@ -168,14 +230,6 @@ def parse_value(text: str) -> Any:
         return plain_yaml(text, "")
     except UserError:
         return text
-
-
-def gpus(text: str) -> float:
-    """Return a number of GPUs; ValueError, of which argparse makes bad usage, for what is none."""
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise ValueError
-    return number
 
 
 def read_json_file(flag: str, name: str) -> dict[str, Any]:

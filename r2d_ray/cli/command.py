@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from r2d_ray.cli.arguments import SMOKE_LIMIT, SMOKE_SAMPLES, field_overrides, normalise
+from r2d_ray.cli.arguments import field_overrides, normalise
 from r2d_ray.errors import (
     EXIT_BAD_INPUT,
     EXIT_DONE,
@@ -28,10 +28,10 @@ from r2d_ray.errors import (
 
 if TYPE_CHECKING:
     from r2d_ray.distributed.cluster import Capacity
-    from r2d_ray.study.settings import StudySettings
+    from r2d_ray.study.settings import Asked, StudySettings
 
 
-S = TypeVar("S", bound="StudySettings")
+A = TypeVar("A", bound="Asked")
 ERROR_WIDTH = 1000  # characters of an error's line
 
 
@@ -88,11 +88,15 @@ def exit_code(result: dict[str, Any]) -> int:
     return EXIT_SOME_TRIALS_FAILED if states.get("failed") else EXIT_DONE
 
 
-def find_cluster(args: argparse.Namespace) -> tuple[str | None, Capacity]:
-    """Return the cluster's address (None: one of our own, not started yet) and its capacity."""
+def find_cluster(settings: StudySettings) -> tuple[str | None, Capacity]:
+    """Return the cluster's address (None: one of our own, not started yet) and its capacity.
+
+    Raises:
+        UserError: for an address where no cluster is, and GPUs that one of our own cannot get.
+    """
     from r2d_ray.distributed import cluster
 
-    return cluster.find_cluster(args.address, args.cluster_gpus)
+    return cluster.find_cluster(settings.address, settings.cluster_gpus)
 
 
 def quiet_libraries() -> None:
@@ -103,37 +107,15 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def settings_from(args: argparse.Namespace, gpus: float, kind: type[S]) -> S:
-    """Return the study settings of the arguments; the profile follows the GPUs unless named."""
-    from r2d_ray.study.settings import DEFAULT_SAMPLES, build_settings, default_profile
+def settings_from(args: argparse.Namespace, kind: type[A]) -> A:
+    """Return the settings of the arguments: each field from its flag, if that was given."""
+    from r2d_ray.study.settings import build_settings
 
-    if not args.dataset:
-        raise UserError("--dataset is missing (allowed: a named set, FILE or hub:NAME@REV)")
-    profile = args.profile or default_profile(gpus)
-    if args.smoke_test:
-        args.num_samples = SMOKE_SAMPLES if args.num_samples is None else args.num_samples
-        args.limit = SMOKE_LIMIT if args.limit is None else args.limit
-    names = (
-        *("dataset", "method", "space", "max_concurrent_trials", "scheduler", "sampler"),
-        *("storage_path", "name", "resume", "extend", "warm_start", "data", "columns"),
-        *("limit", "sample_rows", "rationale_rows", "seed", "num_samples"),
-    )
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if hasattr(args, "methods"):
-        grid = ("methods", "seeds", "study", "rationale_sources")
-        given |= {name: tuple(getattr(args, name)) for name in grid}
-        given |= {"equal_steps": not args.no_equal_steps, "grid": args.grid}
-    return build_settings(
-        {
-            "num_samples": DEFAULT_SAMPLES[profile],
-            **given,
-            "profile": profile,
-            "time_budget_s": args.time_budget,
-            "smoke_test": args.smoke_test,
-            "overrides": field_overrides(args),
-        },
-        kind,
-    )
+    values = {name: getattr(args, name, None) for name in kind.model_fields}
+    given = {name: value for name, value in values.items() if value is not None}
+    if "overrides" in kind.model_fields:
+        given["overrides"] = field_overrides(args)
+    return build_settings(given, kind)
 
 
 class Stopped(BaseException):

@@ -97,8 +97,9 @@ def plan_lines(plan: StudyPlan, concurrency: int, disk_gb: float) -> list[str]:
         "trial 0:",
     ]
     lines += [f"  {name}: {value}" for name, value in config.model_dump().items()]
-    lines.append(f"searched ({plan.space.metric}, {plan.space.mode}):")
-    lines += [f"  {name}: {domain}" for name, domain in plan.space.search.items()]
+    if settings.num_samples > 1:
+        lines.append(f"searched ({plan.space.metric}, {plan.space.mode}):")
+        lines += [f"  {name}: {domain}" for name, domain in plan.space.search.items()]
     return lines
 
 

@@ -169,21 +169,24 @@ def tuned_values(
         info = read_info(folder)
         if info.method not in methods:
             allowed = ", ".join(methods)
-            raise UserError(f"--study {folder}: method {info.method!r} is not compared ({allowed})")
+            raise UserError(
+                f"--tuned-from {folder}: method {info.method!r} is not compared ({allowed})"
+            )
         if info.method in found:
             raise UserError(
-                f"--study {folder}: method {info.method!r} has a study twice (allowed: one each)"
+                f"--tuned-from {folder}: method {info.method!r} has a study twice "
+                "(allowed: one each)"
             )
         check_ground(folder, ground_of(info), ground)
         records = read_trials(folder, info)
         best = info.objective.best_of(records)
         if best is None:
-            raise UserError(f"--study {folder}: no trial finished")
+            raise UserError(f"--tuned-from {folder}: no trial finished")
         found[info.method] = {name: best.config[name] for name in info.space["search"]}
         finished[info.method] = sum(r.status in FINISHED for r in records)
     if len(set(finished.values())) > 1:
         raise UserError(
-            f"--study: unequal numbers of finished trials {finished} "
+            f"--tuned-from: unequal numbers of finished trials {finished} "
             "(allowed: equal ones; tune --extend adds trials)"
         )
     return found
@@ -195,7 +198,7 @@ def check_ground(folder: Path, theirs: Ground, ours: Ground) -> None:
         other = getattr(theirs, name)
         if other != mine:
             raise UserError(
-                f"--study {folder}: searched with {name} {other!r}, compared with {mine!r} "
+                f"--tuned-from {folder}: searched with {name} {other!r}, compared with {mine!r} "
                 "(allowed: the same)"
             )
 

@@ -30,7 +30,7 @@ from r2d_ray.study.folder import check_name
 from r2d_ray.study.identity import git_commit, versions
 from r2d_ray.study.settings import CompareSettings
 
-NOT_IN_STUDY = {"overrides", "resume", "storage_path", "name", "extend", "data", "study", "grid"}
+NOT_IN_STUDY = {"overrides", "resume", "storage_path", "name", "data", "tuned_from", "grid"}
 """Settings whose effect stands elsewhere in study.json, or that have none."""
 
 
@@ -61,9 +61,10 @@ def spaces_in_use(settings: CompareSettings) -> tuple[SearchSpace, SearchSpace |
     """
     if settings.grid is None:
         return load_search_space(default_space(settings)), None
-    if settings.study:
+    if settings.tuned_from:
         raise UserError(
-            "--grid with --study: a grid has its own settings of each method (allowed: one of them)"
+            "--grid with --tuned-from: a grid has its own settings of each method "
+            "(allowed: one of them)"
         )
     grid = load_search_space(settings.grid)
     check_grid(grid)
@@ -106,7 +107,7 @@ def settings_of(
         config.model,
         config.model_revision,
     )
-    tuned = tuned_values([Path(study) for study in settings.study], settings.methods, ground)
+    tuned = tuned_values([Path(study) for study in settings.tuned_from], settings.methods, ground)
     return {name: {DEFAULT_SETTING: {}, "tuned": best} for name, best in tuned.items()}, {}
 
 

@@ -198,10 +198,18 @@ def find_cluster(wanted: str, cluster_gpus: float | None) -> tuple[str | None, C
     Args:
         wanted: `auto`, `local` or an address.
         cluster_gpus: The GPUs that it can grow to, where it cannot tell.
+
+    Raises:
+        UserError: for an address where no cluster is, and GPUs that one of our own cannot get.
     """
     check_environment()
     address = resolve_address(wanted)
     if address is None:
+        if cluster_gpus is not None:
+            raise UserError(
+                f"--cluster-gpus {cluster_gpus:g}: a cluster of this machine alone does not grow "
+                "(allowed: the --address of another)"
+            )
         return None, local_capacity()
     connect(address, Capacity(0, 0))
     return address, cluster_capacity(cluster_gpus)

@@ -23,7 +23,7 @@ from r2d_ray.records import StudyInfo
 from r2d_ray.search.space import SearchSpace, distributions, load_search_space, prepare_space
 from r2d_ray.study.folder import check_name, read_info, read_trials
 from r2d_ray.study.identity import git_commit, versions
-from r2d_ray.study.settings import StudySettings
+from r2d_ray.study.settings import CompareSettings, SearchSettings, StudySettings
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 NAMED_SPACES = ("bioasq", "pubmedqa", "triage")  # sets that have a space of their own
@@ -33,7 +33,7 @@ NAMED_SPACES = ("bioasq", "pubmedqa", "triage")  # sets that have a space of the
 class StudyPlan:
     """All that a study will do: trial 0's config, space, data and what study.json will say."""
 
-    settings: StudySettings
+    settings: SearchSettings
     method: Method
     splits: Splits
     config: TrainConfig
@@ -68,7 +68,7 @@ def read_data(settings: StudySettings) -> Splits:
     return load_splits(request)
 
 
-def default_space(settings: StudySettings) -> str:
+def default_space(settings: SearchSettings | CompareSettings) -> str:
     """Return the space's name: as asked, else the profile's or the set's own."""
     if settings.space:
         return settings.space
@@ -151,7 +151,7 @@ def check_open_labels(splits: Splits, config: TrainConfig) -> None:
         )
 
 
-def study_name(settings: StudySettings, splits: Splits, config: TrainConfig) -> str:
+def study_name(settings: SearchSettings, splits: Splits, config: TrainConfig) -> str:
     """Return the study's name: `--name`, else dataset, method and model."""
     model = Path(config.model).name
     name = settings.name or f"{splits.name}-{settings.method}-{model}"
@@ -159,7 +159,7 @@ def study_name(settings: StudySettings, splits: Splits, config: TrainConfig) -> 
     return name
 
 
-def make_plan(settings: StudySettings) -> StudyPlan:
+def make_plan(settings: SearchSettings) -> StudyPlan:
     """Return the plan of these settings; nothing is written.
 
     Raises:

@@ -158,7 +158,7 @@ def scheduler(plan: StudyPlan, folder: StudyFolder, study: Any) -> Any:
     from r2d_ray.search.samplers import is_ours
     from r2d_ray.search.searcher import SelfEndingASHA
 
-    if plan.settings.scheduler == "none":
+    if plan.settings.pruner == "none":
         return None
 
     asha = SelfEndingASHA(

@@ -195,7 +195,8 @@ def read_info(root: Path) -> StudyInfo:
 def _is_usable(info: StudyInfo) -> bool:
     """Return whether a stored study has what its readers take for granted."""
     space, study = info.space, info.study
-    numbers = (study.get("num_samples"), study.get("extended", 0))
+    samples = 0 if info.method == "compare" else None  # of a comparison none are stored
+    numbers = (study.get("num_samples", samples), study.get("extended", 0))
     return (
         isinstance(space.get("metric"), str)
         and space.get("mode") in ("min", "max")

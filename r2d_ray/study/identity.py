@@ -14,6 +14,12 @@ from r2d_ray.records import StudyInfo
 MAY_CHANGE = ("extended", "max_concurrent_trials", "time_budget_s")
 """Study settings that may differ on resume: none changes what a trial computes."""
 
+FORMER_VALUES = {"scheduler": ("pruner", {"asha": "halving"})}
+"""Settings that earlier versions stored under another name: today's, and values that changed."""
+
+NOT_HEEDED = ("method", "num_samples", "scheduler", "sampler", "warm_start", "study", "tuned_from")
+"""What earlier versions stored of a comparison without effect, or with effect on its arms only."""
+
 VALUE_WIDTH = 60  # characters of a differing value
 
 
@@ -30,13 +36,24 @@ def differences(
 
 def _identity(info: StudyInfo, may_change: tuple[str, ...]) -> dict[str, Any]:
     stored = info.model_dump(mode="json")
-    kept = {key: value for key, value in stored["study"].items() if key not in may_change}
+    asked = settings_of(info)
+    kept = {key: value for key, value in asked.items() if key not in may_change}
     return {
         **{key: stored[key] for key in ("name", "method", "dataset", "profile", "data_hash")},
         **dict(_leaves("", stored["config"])),
         **dict(_leaves("space.", stored["space"])),
         **dict(_leaves("study.", kept)),
     }
+
+
+def settings_of(info: StudyInfo) -> dict[str, Any]:
+    """Return a study's settings in today's words, whichever version stored them."""
+    found = {}
+    for key, value in info.model_dump(mode="json")["study"].items():
+        name, values = FORMER_VALUES.get(key, (key, {}))
+        if info.method != "compare" or key not in NOT_HEEDED:
+            found[name] = values.get(value, value) if isinstance(value, str) else value
+    return found
 
 
 def _leaves(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -1,17 +1,32 @@
-"""StudySettings: what a study was asked to do, beside the numbers of a run (config.py)."""
+"""What a study was asked to do, beside the numbers of a run (config.py): a class for each command.
+
+A field is the command's flag: its docstring is the help, its type the bounds, `Flag` the rest. A
+command has the flags of its class and no other, so that none is accepted and then ignored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from r2d_ray.config import PROFILES
 from r2d_ray.errors import UserError
+from r2d_ray.method.variants import METHODS
 
-RUNG_RATIO = 0.65  # ASHA's rung, share of S: where every default schedule has ended (design: 0.65)
-DEFAULT_SAMPLES = {"embedded": 4, "paper": 24}  # trials of a study, by profile
+RUNG_RATIO = 0.65  # the pruner's rung, share of S: where every default schedule has ended
+DEFAULT_SAMPLES = {"embedded": 4, "paper": 24}  # trials of a search, by profile
+SMOKE_SAMPLES = 2
+SMOKE_LIMIT = 64
 SMOKE_VALUES = {  # the smallest run that passes through every part
     "stage1_max_steps": 4,
     "stage1_eval_steps": 2,
@@ -20,62 +35,195 @@ SMOKE_VALUES = {  # the smallest run that passes through every part
     "logging_steps": 2,
     "model": "scratch-tiny",
 }
+DATA, TRAINING, SEARCH = "data", "model and training", "search"
+COMPARISON, STUDY, CLUSTER = "comparison", "study", "cluster"
 
 
-class StudySettings(BaseModel):
-    """The command line as values; `overrides` are TrainConfig fields set by flags and `--set`."""
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """What the command line says of a field beyond its type and docstring.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Attributes:
+        group: Heading of the help under which the flag stands.
+        metavar: What stands for the value there.
+        name: The flag's, where it is not the field's.
+        words: Names that the help lists; checked where they are looked up.
+        former: Another spelling that is accepted, and its values.
+    """
 
-    dataset: str
-    method: str = "r2d"
-    profile: Literal["embedded", "paper"]
-    space: str | None = None
-    num_samples: Annotated[int, Field(ge=1, le=100_000)]
-    max_concurrent_trials: Annotated[int, Field(ge=1)] | None = None
-    scheduler: Literal["asha", "none"] = "asha"
-    sampler: Literal["tpe", "random", "gp", "qmc", "grid"] = "tpe"
-    time_budget_s: Annotated[float, Field(gt=0)] | None = None
-    storage_path: str = "./studies"
+    group: str
+    metavar: str | tuple[str, ...] | None = None
     name: str | None = None
-    resume: Literal["auto", "never", "must"] = "auto"
-    extend: Annotated[int, Field(ge=1)] | None = None
-    warm_start: str | None = None
-    data: str | None = None
-    columns: str | None = None
-    limit: Annotated[int, Field(ge=8)] | None = None
-    sample_rows: tuple[int, int, int] | None = None
-    rationale_rows: Annotated[int, Field(ge=1)] | None = None
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42
-    smoke_test: bool = False
-    overrides: dict[str, Any] = Field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    former: tuple[str, tuple[str, ...]] | None = None
+
+
+NOT_STORED = Field(exclude=True)  # its effect stands elsewhere in study.json, or it has none there
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Names = tuple[str, ...]
+
+
+class Asked(BaseModel):
+    """Values that a command was asked for."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    def given(self) -> dict[str, Any]:
+        """Return the values that were given, without the defaults."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class StudySettings(Asked):
+    """What search, comparison and single run share: data, model, study folder, cluster."""
+
+    dataset: Annotated[str, Flag(DATA, "NAME|FILE")]
+    """A named set, FILE or hub:NAME@REV."""
+    data: Annotated[str | None, Flag(DATA, "PATH"), NOT_STORED] = None
+    """Where a named set lies; default: $R2D_DATA/<dataset>."""
+    columns: Annotated[str | None, Flag(DATA, "TARGET=COLUMN,...")] = None
+    """Which column holds what: question=q,rationale.human=why,choices=options."""
+    limit: Annotated[int | None, Flag(DATA), Field(ge=8)] = None
+    """Most rows of each split."""
+    sample_rows: Annotated[
+        tuple[int, int, int] | None, Flag(DATA, ("TRAIN", "VALIDATION", "TEST"))
+    ] = None
+    """Rows of an embedded sample; default: 1400 300 300."""
+    rationale_rows: Annotated[int | None, Flag(DATA), Field(ge=1)] = None
+    """Most training rows with rationales."""
+    profile: Annotated[Literal["embedded", "paper"], Flag(TRAINING)] = "embedded"
+    """Learning rates, batch, steps, lengths and model; default: paper with GPUs, else embedded."""
+    seed: Annotated[Seed, Flag(TRAINING)] = 42
+    """Seed of all that is drawn: samples, splits, initial weights, row order, dropout, coins."""
+    overrides: Annotated[dict[str, Any], Flag(TRAINING), NOT_STORED] = Field(default_factory=dict)
+    """TrainConfig fields set by flags and `--set`."""
+    storage_path: Annotated[str, Flag(STUDY, "DIR"), NOT_STORED] = "./studies"
+    """Folder of the studies, which every node sees."""
+    name: Annotated[str | None, Flag(STUDY), NOT_STORED] = None
+    """Name of the study's folder; default: of data set, method or grid, and model."""
+    resume: Annotated[Literal["auto", "never", "must"], Flag(STUDY), NOT_STORED] = "auto"
+    """With a study of this name: auto goes on or makes it, never only makes, must only goes on."""
+    smoke_test: Annotated[bool, Flag(STUDY)] = False
+    """The smallest run that passes through every part."""
+    address: Annotated[str, Flag(CLUSTER), NOT_STORED] = "auto"
+    """Ray cluster: auto ($RAY_ADDRESS, else one whose head runs here, else local), local, or an
+    address."""
+    cluster_gpus: Annotated[float | None, Flag(CLUSTER), Field(ge=0), NOT_STORED] = None
+    """GPUs that the cluster can grow to; default: as its autoscaler says, else those it has."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_rows_of_a_smoke_test(cls, values: Any) -> Any:
+        smoke = isinstance(values, Mapping) and values.get("smoke_test")
+        return {"limit": SMOKE_LIMIT, **values} if smoke else values
 
     @property
     def profile_values(self) -> dict[str, Any]:
         """The TrainConfig values under space, method and flags."""
         return {**PROFILES[self.profile], **(SMOKE_VALUES if self.smoke_test else {})}
 
+    def for_gpus(self, gpus: float) -> Self:
+        """Return the settings on a cluster with so many GPUs: the profile follows, if not named."""
+        if "profile" in self.model_fields_set:
+            return self
+        profile = "paper" if gpus > 0 else "embedded"
+        return type(self).model_validate({**self.given(), "profile": profile})
+
+
+def _default_samples(settings: dict[str, Any]) -> int:
+    return SMOKE_SAMPLES if settings["smoke_test"] else DEFAULT_SAMPLES[settings["profile"]]
+
+
+Method = Annotated[str, Flag(TRAINING, "METHOD", words=tuple(METHODS))]
+AtOnce = Annotated[int | None, Flag(CLUSTER), Field(ge=1)]
+Pruner = Annotated[
+    Literal["halving", "none"],
+    BeforeValidator(lambda value: "halving" if value == "asha" else value),
+    Flag(SEARCH, former=("scheduler", ("asha", "none"))),
+]
+
+
+class SearchSettings(StudySettings):
+    """The command line of a search."""
+
+    method: Method = "r2d"
+    """Values that the search holds fixed; `python -m r2d_ray.compare --list` describes each."""
+    space: Annotated[str | None, Flag(SEARCH, "NAME|FILE")] = None
+    """What is searched: a name in search_spaces/ or a YAML file; default: the set's own, without
+    GPUs embedded."""
+    num_samples: Annotated[int, Flag(SEARCH), Field(ge=1, le=100_000)] = Field(
+        default_factory=_default_samples
+    )
+    """Trials, trial 0 with the defaults included; default: 4, with profile paper 24."""
+    sampler: Annotated[Literal["tpe", "random", "gp", "qmc", "grid"], Flag(SEARCH)] = "tpe"
+    """How trials after 0 are drawn."""
+    pruner: Pruner = "halving"
+    """halving ends a trial that is not in the best third at 65 % of its steps."""
+    time_budget_s: Annotated[float | None, Flag(SEARCH, "S", "time-budget"), Field(gt=0)] = None
+    """Seconds after which no trial begins and running ones are asked to end."""
+    warm_start: Annotated[str | None, Flag(SEARCH, "STUDY")] = None
+    """Folder of another search, from whose trials the sampler learns."""
+    extend: Annotated[int | None, Flag(SEARCH), Field(ge=1), NOT_STORED] = None
+    """More trials for a search that has ended."""
+    max_concurrent_trials: AtOnce = None
+    """Most trials at once; default: as many as fit."""
+
+
+class TrainSettings(StudySettings):
+    """The command line of a single run."""
+
+    method: Method = "r2d"
+    """Values that make the run; `python -m r2d_ray.compare --list` describes each."""
+
+    def as_search(self) -> SearchSettings:
+        """Return the search of one trial, the method's defaults, that a single run is."""
+        return SearchSettings.model_validate({**self.given(), "num_samples": 1})
+
 
 class CompareSettings(StudySettings):
-    """The command line of a comparison: `method` is unused, `num_samples` the number of arms."""
+    """The command line of a comparison."""
 
-    methods: Annotated[tuple[str, ...], Field(min_length=1)]
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...], Field(min_length=1)]
-    study: tuple[str, ...] = ()
-    grid: str | None = None
-    rationale_sources: tuple[str, ...] = ()
-    equal_steps: bool = True
+    methods: Annotated[Names, Flag(COMPARISON, "METHOD", words=tuple(METHODS)), Field(min_length=1)]
+    """Methods to compare; --list describes each; with --grid: r2d unless named."""
+    seeds: Annotated[tuple[Seed, ...], Flag(COMPARISON), Field(min_length=1)] = (1, 2, 3)
+    """Seeds of every method's runs."""
+    seed: Annotated[Seed, Flag(DATA)] = 42
+    """Seed of samples and splits, the same for all arms."""
+    tuned_from: Annotated[Names, Flag(COMPARISON, "DIR"), NOT_STORED] = ()
+    """Searches whose best trials are arms too, as METHOD-tuned."""
+    grid: Annotated[str | None, Flag(COMPARISON, "NAME|FILE"), NOT_STORED] = None
+    """Every point of a space of choices is an arm: ablation, sensitivity, or a YAML file."""
+    rationale_sources: Annotated[Names, Flag(COMPARISON, "SOURCE")] = ()
+    """Every method on each of these rationales, on rows that have them all."""
+    equal_steps: Annotated[bool, Flag(COMPARISON)] = True
+    """Arms without a stage 1 do not get its steps added."""
+    space: Annotated[str | None, Flag(COMPARISON, "NAME|FILE")] = None
+    """Space whose metric and fixed values hold: a name in search_spaces/ or a YAML file."""
+    max_concurrent_trials: AtOnce = None
+    """Most arms at once; default: as many as fit."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grid_of_r2d(cls, values: Any) -> Any:
+        unnamed = isinstance(values, Mapping) and values.get("grid") and "methods" not in values
+        return {**values, "methods": ("r2d",)} if unnamed else values
 
 
-def default_profile(gpus: float) -> str:
-    """Return the profile of a study that names none."""
-    return "paper" if gpus > 0 else "embedded"
+def flag_of(name: str) -> str:
+    """Return the flag of this name: `num_samples` -> `--num-samples`."""
+    return "--" + name.replace("_", "-")
 
 
-S = TypeVar("S", bound=StudySettings)
+def flag_in(kind: type[BaseModel], field: str) -> Flag:
+    """Return what the command line says of a field."""
+    return next(said for said in kind.model_fields[field].metadata if isinstance(said, Flag))
 
 
-def build_settings(values: Mapping[str, Any], kind: type[S] = StudySettings) -> S:  # type: ignore[assignment]
+A = TypeVar("A", bound=Asked)
+
+
+def build_settings(values: Mapping[str, Any], kind: type[A] = SearchSettings) -> A:  # type: ignore[assignment]
     """Return the settings of these values.
 
     Raises:
@@ -85,5 +233,13 @@ def build_settings(values: Mapping[str, Any], kind: type[S] = StudySettings) -> 
         return kind.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
-        flag = "--" + str(first["loc"][0]).removesuffix("_s").replace("_", "-")
+        field = str(first["loc"][0])
+        if field not in kind.model_fields:
+            raise UserError(f"{field}: no setting of {kind.__name__}") from None
+        said = flag_in(kind, field)
+        flag = flag_of(said.name or field)
+        if first["type"] == "missing":
+            text = kind.model_fields[field].description or ""
+            allowed = ", ".join(said.words) or text[0].lower() + text[1:].removesuffix(".")
+            raise UserError(f"{flag} is missing (allowed: {allowed})") from None
         raise UserError(f"{flag} {first['input']}: {first['msg']}") from None

@@ -21,7 +21,7 @@ from r2d_ray.distributed import cluster
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
 from r2d_ray.predict import main as predict_main
 from r2d_ray.train import main as train_main
-from r2d_ray.tune import end_lines
+from r2d_ray.tune import AGAIN, end_lines
 from r2d_ray.tune import main as tune_main
 
 BASE = ["--dataset", "bioasq", "--profile", "embedded", "--storage-path", "studies"]
@@ -166,14 +166,18 @@ BAD = {
         "macro_f1, accuracy",
     ),
     "grid over a range": (["--sampler", "grid"], "--sampler grid", "learning_rate", "categorical"),
-    "sampler": (["--sampler", "cma"], "--sampler cma", "'tpe'"),
+    "sampler": (["--sampler", "cma"], "unknown --sampler 'cma'", "tpe"),
     "no trial": (["--num-samples", "0"], "--num-samples 0", "1"),
     "number": (["--num-samples", "many"], "--num-samples", "'many'", "int"),
     "none at once": (["--max-concurrent-trials", "0"], "--max-concurrent-trials 0", "1"),
     "time budget": (["--time-budget", "0"], "--time-budget 0", "0"),
     "endless time budget": (["--time-budget", "inf"], "--time-budget inf", "finite"),
-    "choice": (["--scheduler", "hyperband"], "--scheduler", "'hyperband'", "asha"),
-    "flag": (["--num-trials", "3"], "--num-trials", "--help"),
+    "choice": (["--pruner", "halve"], "unknown --pruner 'halve'", "did you mean 'halving'?"),
+    "former choice": (["--scheduler", "hyperband"], "--scheduler", "'hyperband'", "asha"),
+    "flag": (["--verbose"], "unknown flag --verbose (did you mean --verbosity?)"),
+    "no such flag": (["--wandb"], "unknown flag --wandb (see --help)"),
+    "abbreviation": (["--num-s", "3"], "unknown flag --num-s (did you mean --num-samples?)"),
+    "word without a flag": (["bioasq"], "'bioasq' stands without a flag"),
     "flag of two lines": (["--a\nb"], "--a?b", "--help"),
     # study
     "name above": (["--name", "../x"], "'../x'", "A-Z"),
@@ -185,8 +189,9 @@ BAD = {
     "nothing to extend": (["--extend", "2"], "--extend", "stored study"),
     "extend by nothing": (["--extend", "0"], "--extend 0", "1"),
     "no study to learn from": (["--warm-start", "folder"], "folder", "study.json"),
-    "cluster without GPUs": (["--cluster-gpus", "-3"], "--cluster-gpus", "'-3'", "gpus"),
-    "cluster of no number": (["--cluster-gpus", "nan"], "--cluster-gpus", "'nan'", "gpus"),
+    "cluster without GPUs": (["--cluster-gpus", "-3"], "--cluster-gpus -3", "0"),
+    "cluster of no number": (["--cluster-gpus", "nan"], "--cluster-gpus nan", "finite"),
+    "GPUs of no cluster": (["--cluster-gpus", "4"], "--cluster-gpus 4", "--address"),
     "empty value": (["--name", ""], "--name ''", "no such flag"),
     "empty value behind =": (["--storage-path="], "--storage-path ''", "no such flag"),
     "no value behind =": (["--name=--"], "--name '--'", "no such flag"),
@@ -396,14 +401,14 @@ def test_the_last_lines_name_states_reasons_and_the_model() -> None:
         "best_trial": 1,
         "best_dir": "/studies/x/best",
     }
-    assert end_lines(result) == [
+    assert end_lines(result, AGAIN) == [
         "trials: 3 done, 1 failed",
         "trial 2 failed: NonFiniteError: loss = nan",
         "failed trials count as tried and are not run again; --extend N draws others",
         "best model: /studies/x/best",
     ]
     none = {"trials": {"failed": 1}, "failures": {0: "why"}}
-    assert end_lines(none)[-1] == "no trial finished: there is no best model"
+    assert end_lines(none, AGAIN)[-1] == "no trial finished: there is no best model"
 
 
 def test_handlers_are_given_back() -> None:

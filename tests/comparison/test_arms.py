@@ -252,8 +252,8 @@ def test_studies_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     none = made_study(tmp_path / "none", "sft", [record(0, status="failed")])
     for folders, said in (
         ([two, one], r"unequal numbers of finished trials \{'r2d': 2, 'r2d_c': 1\}"),
-        ([none], f"--study {none}: no trial finished"),
-        ([two, two], f"--study {two}: .*twice"),
+        ([none], f"--tuned-from {none}: no trial finished"),
+        ([two, two], f"--tuned-from {two}: .*twice"),
         ([tmp_path], "is no study"),
     ):
         with pytest.raises(UserError, match=said):
@@ -287,7 +287,7 @@ def test_a_search_on_other_ground_is_refused_with_both(
     folder = made_study(tmp_path / "s", "r2d", [record(0)])
     with pytest.raises(UserError) as caught:
         tuned_values([folder], ["r2d"], replace(GROUND, **{field: other}))
-    assert str(caught.value) == f"--study {folder}: {said} (allowed: the same)"
+    assert str(caught.value) == f"--tuned-from {folder}: {said} (allowed: the same)"
 
 
 # Sources

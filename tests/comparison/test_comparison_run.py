@@ -30,7 +30,7 @@ def settings(
     methods: str = "r2d sft", seeds: Sequence[int] = (1, 2), **more: Any
 ) -> CompareSettings:
     grid = {"methods": tuple(methods.split()), "seeds": tuple(seeds)}
-    fixed = {"dataset": "triage", "profile": "embedded", "num_samples": 1, "limit": 40}
+    fixed = {"dataset": "triage", "profile": "embedded", "limit": 40}
     return build_settings({**fixed, **grid, **more}, CompareSettings)
 
 
@@ -73,14 +73,16 @@ def test_another_best_trial_of_the_search_is_another_comparison(tmp_path: Path) 
     for number, rate in enumerate((1e-3, 2e-3)):
         trials = [record(0, values={"learning_rate": rate})]
         folder = made_study(tmp_path / str(number), "r2d", trials, **same)
-        plans.append(make_compare_plan(settings("r2d sft", (1,), study=(str(folder),))))
+        plans.append(make_compare_plan(settings("r2d sft", (1,), tuned_from=(str(folder),))))
     assert [arm.name for arm in plans[0].arms] == ["r2d-1", "r2d-tuned-1", "sft-1"]
     assert plans[1].arms[1].config.learning_rate == 2e-3
     changed = differences(plans[0].info, plans[1].info)
     assert changed == ["space.tuned.r2d.learning_rate: 0.001 -> 0.002"]
-    with pytest.raises(UserError, match=r"--study .*data 'triage-sample .* compared with 'triage-"):
-        make_compare_plan(settings("r2d sft", (1,), study=(str(folder),), limit=50))
-    sources = settings("r2d sft", (1,), study=(str(folder),), rationale_sources=("nurse",))
+    with pytest.raises(
+        UserError, match=r"--tuned-from .*data 'triage-sample .* compared with 'triage-"
+    ):
+        make_compare_plan(settings("r2d sft", (1,), tuned_from=(str(folder),), limit=50))
+    sources = settings("r2d sft", (1,), tuned_from=(str(folder),), rationale_sources=("nurse",))
     assert len(make_compare_plan(sources).arms) == 3, "the same data, though rows are dropped"
 
 
@@ -203,11 +205,11 @@ GRID = "--dataset triage --methods sft r2d --seeds 1 2"
         (f"{GRID} --seeds one", ["--seeds", "'one'", "int"]),
         (f"{GRID} --rationale-sources nurse gpt", ["gpt", "llm, nurse"]),
         (f"{GRID} --rationale-source gpt", ["'gpt'", "llm, nurse"]),
-        (f"{GRID} --study nowhere", ["nowhere", "study.json"]),
+        (f"{GRID} --tuned-from nowhere", ["nowhere", "study.json"]),
         (f"{GRID} --set label_loss_weight=2", ["label_loss_weight = 2", "1"]),
         (f"{GRID} --name ../up", ["'../up'", "A-Z"]),
         (f"{GRID} --num-workers 1000", ["--num-workers 1000", "CPUs"]),
-        (f"{GRID} --grid ablation --study x", ["--grid with --study", "one of them"]),
+        (f"{GRID} --grid ablation --tuned-from x", ["--grid with --tuned-from", "one of them"]),
         (f"{GRID} --grid embedded", ["--grid embedded: learning_rate is a range"]),
         (f"{GRID} --grid ablate", ["unknown search space 'ablate'", "ablation"]),
         (f"{GRID} --resume must", ["--resume must", "stored study"]),

@@ -25,7 +25,7 @@ from r2d_ray.search.plan import StudyPlan
 from r2d_ray.search.space import Domain, SearchSpace
 from r2d_ray.study.folder import StudyFolder
 from r2d_ray.study.lock import StudyLock
-from r2d_ray.study.settings import StudySettings
+from r2d_ray.study.settings import SearchSettings
 
 NAMESPACE, HOLDER = "soak", "holder"
 STEPS, EVERY, SLEEP_S = 20, 2, 0.1  # ASHA looks at step 14; the answer has until step 18
@@ -44,7 +44,7 @@ SPACE = SearchSpace(
 
 def soak_plan(trials: int) -> StudyPlan:
     config = tiny_config(max_steps=STEPS, eval_steps=EVERY)
-    settings = StudySettings(dataset="toy", profile="embedded", num_samples=trials)
+    settings = SearchSettings(dataset="toy", profile="embedded", num_samples=trials)
     info = toy_info("soak", config, SPACE.model_dump(mode="json"), trials)
     return StudyPlan(settings, get_method("r2d"), toy_splits(), config, SPACE, (), "soak", info)
 

@@ -15,18 +15,19 @@ from hypothesis import strategies as st
 
 import r2d_ray.search.run  # noqa: F401  heavy: imported here rather than by the first case
 from r2d_ray import predict
-from r2d_ray.cli.arguments import compare_parser, predict_parser, study_parser
+from r2d_ray.cli.arguments import parser_for
 from r2d_ray.compare import main as compare_main
 from r2d_ray.config import SELECTION_METRICS, TrainConfig
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
 from r2d_ray.method.variants import METHODS
 from r2d_ray.predict import main as predict_main
 from r2d_ray.study.export import MODEL_FILE
+from r2d_ray.train import main as train_main
 from r2d_ray.tune import main as tune_main
 
 BASE = ["--dataset", "table.csv", "--verbosity", "quiet", "--dry-run"]
 HEADER = ["question", "context", "label", "split", "rationale.human"]
-OWN = {"dry_run", "verbosity", "help", "version", "json", "list", "address"}
+OWN = {"dry_run", "verbosity", "help", "version", "as_json", "list_methods", "address"}
 """Flags that are given, that end the command, or (`--address`) would join a running cluster."""
 WORDS = st.sampled_from(
     [
@@ -68,8 +69,9 @@ GOOD = {
     "space": ["bioasq", "embedded", "stage1", "ablation", "sensitivity"],
     "grid": ["ablation", "sensitivity"],
     "sampler": ["tpe", "random", "gp", "qmc", "grid"],
-    "scheduler": ["asha", "none"],
+    "pruner": ["halving", "asha", "none"],
     "resume": ["auto", "never", "must"],
+    "device": ["auto", "cpu"],
     "name": ["a", "a.b-c_D"],
     "storage_path": ["studies", "/nowhere", "~"],
     "rationale_sources": ["human"],
@@ -122,6 +124,22 @@ def flags(draw: st.DrawFn, parser: argparse.ArgumentParser) -> list[str]:
     return argv
 
 
+@st.composite
+def near_flags(draw: st.DrawFn) -> str:
+    """A flag of any command, whole or with some letters lost or doubled."""
+    every = sorted({flag for command in MAINS for flag in parser_for(command).flags()})
+    flag = draw(st.sampled_from([flag for flag in every if flag.startswith("--")]))
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(2, max(2, len(flag) - 1)))
+        flag = flag[:at] + draw(st.sampled_from(["", flag[at : at + 1] * 2])) + flag[at + 1 :]
+    return flag if len(flag) > 2 else "--x"
+
+
+MAINS = {"tune": tune_main, "compare": compare_main, "train": train_main, "predict": predict_main}
+NEEDED = {
+    "compare": ["--methods", "r2d", *BASE],
+    "predict": ["--model", "model", "--input", "table.csv", "--output", "no/x"],
+}
 SETTINGS = [
     *SELECTION_METRICS,
     "false",
@@ -136,15 +154,33 @@ SETTINGS = [
 
 
 @cases(share=25)
-@given(argv=flags(study_parser("tune", "")))
+@given(argv=flags(parser_for("tune")))
 def test_any_flags_of_a_search_are_planned_or_refused(folder: Path, argv: list[str]) -> None:
     planned(tune_main, argv, folder)
 
 
 @cases(share=20)
-@given(argv=flags(compare_parser()))
+@given(argv=flags(parser_for("compare")))
 def test_any_flags_of_a_comparison_are_planned_or_refused(folder: Path, argv: list[str]) -> None:
     planned(compare_main, ["--methods", "r2d", *argv], folder)
+
+
+@cases(share=10)
+@given(argv=flags(parser_for("train")))
+def test_any_flags_of_a_run_are_planned_or_refused(folder: Path, argv: list[str]) -> None:
+    planned(train_main, argv, folder)
+
+
+@cases(share=10)
+@given(flag=near_flags(), command=st.sampled_from(sorted(MAINS)))
+def test_what_is_like_a_flag_is_one_or_is_refused_by_its_name(
+    folder: Path, flag: str, command: str
+) -> None:
+    if flag in parser_for(command).flags():
+        return
+    done = harmless(MAINS[command], [*NEEDED.get(command, BASE), flag], folder)
+    assert done.code == EXIT_BAD_INPUT
+    assert flag in done.err
 
 
 def planned(main: object, argv: list[str], folder: Path) -> None:
@@ -155,7 +191,9 @@ def planned(main: object, argv: list[str], folder: Path) -> None:
 
 
 @cases(share=10)
-@given(argv=flags(predict_parser()), out=st.sampled_from(["out.jsonl", "folder", "no/x"]) | WORDS)
+@given(
+    argv=flags(parser_for("predict")), out=st.sampled_from(["out.jsonl", "folder", "no/x"]) | WORDS
+)
 def test_any_flags_of_a_prediction_are_used_or_refused(
     folder: Path, argv: list[str], out: str
 ) -> None:

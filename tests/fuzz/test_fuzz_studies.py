@@ -85,7 +85,7 @@ def test_the_whole_study_is_resumed_learnt_from_and_compared(folder: Path, study
     assert resumed(folder)
     warm = [*COMMAND, "--warm-start", "studies/s", "--dry-run"]
     assert run(tune_main, warm).code == EXIT_DONE
-    compared = [*COMMAND, "--methods", "r2d", "--study", "studies/s", "--dry-run"]
+    compared = [*COMMAND, "--methods", "r2d", "--tuned-from", "studies/s", "--dry-run"]
     done = run(compare_main, compared)
     assert "r2d-tuned-1" in done.out
 
@@ -109,7 +109,7 @@ def resumed(folder: Path) -> bool:
 def used_in_every_way(folder: Path) -> None:
     resumed(folder)
     harmless(tune_main, [*COMMAND, "--warm-start", "studies/s", "--dry-run"], folder)
-    compared = [*COMMAND, "--methods", "r2d", "--study", "studies/s", "--dry-run"]
+    compared = [*COMMAND, "--methods", "r2d", "--tuned-from", "studies/s", "--dry-run"]
     harmless(compare_main, compared, folder)
 
 

@@ -51,7 +51,7 @@ from r2d_ray.search.trial import one_line
 from r2d_ray.storage import write_atomically
 from r2d_ray.study import books
 from r2d_ray.study.folder import StudyFolder
-from r2d_ray.study.settings import StudySettings
+from r2d_ray.study.settings import SearchSettings
 from r2d_ray.training import trainer
 from r2d_ray.training.checkpoint import CheckpointError, newest_whole
 from r2d_ray.training.stage import StageOutcome, run_stage
@@ -79,15 +79,15 @@ SPACE = SearchSpace(
 )
 
 
-def search_plan(sampler: str, scheduler: str) -> StudyPlan:
+def search_plan(sampler: str, pruner: str) -> StudyPlan:
     config = tiny_config(stage1_max_steps=0, max_steps=STEPS, eval_steps=EVERY)
-    settings = StudySettings.model_validate(
+    settings = SearchSettings.model_validate(
         {
             "dataset": "toy",
             "profile": "embedded",
             "num_samples": TRIALS,
             "sampler": sampler,
-            "scheduler": scheduler,
+            "pruner": pruner,
         }
     )
     info = toy_info("s", config, SPACE.model_dump(mode="json"), TRIALS)
