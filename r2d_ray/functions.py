@@ -160,7 +160,7 @@ def _settings(dataset: str | Path, given: Mapping[str, Any], kind: type[S]) -> S
     values = {
         **{name: str(v) if isinstance(v, Path) else v for name, v in values.items()},
         "dataset": str(dataset),
-        "overrides": {name: v for name, v in given.items() if name in fields.keys() - asked},
+        "overrides": {name: v for name, v in given.items() if name in fields},
     }
     return build_settings(values, kind)
 

@@ -46,6 +46,7 @@ RULES = (
     Rule("python -m r2d_ray.zero_shot", "parse", "asks a language model"),
     Rule("python -m r2d_ray.write_rationales", "parse", "asks a language model"),
     Rule("python -m r2d_ray.export", "parse"),
+    Rule("python examples/search_in_python.py", "none", "tests/ray/test_functions.py runs it"),
     Rule("python -m benchmarks.", "parse", "takes minutes on a quiet machine"),
     Rule("make", "make", A_TEST),
     Rule("ray", "ray", MACHINES),

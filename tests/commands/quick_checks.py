@@ -8,12 +8,14 @@ import runpy
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import budget
 import pytest
 from shrink import ROOT
+
+from r2d_ray.cli.flags import Parser
 
 
 class ParsedError(Exception):
@@ -26,11 +28,13 @@ def in_process(words: Sequence[str], variables: Mapping[str, str], *, act: bool)
     It is what `python -m` does, so that a module may keep its `main` where it likes.
     """
     _, _, module, *arguments = words
-    parse = argparse.ArgumentParser.parse_args
 
-    def only_parse(self: argparse.ArgumentParser, *args: Any, **more: Any) -> None:
-        parse(self, *args, **more)
-        raise ParsedError
+    def only(parse: Callable[..., Any]) -> Callable[..., Any]:
+        def only_parse(*args: Any, **more: Any) -> None:
+            parse(*args, **more)
+            raise ParsedError
+
+        return only_parse
 
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*found in sys.modules after import")
@@ -38,7 +42,8 @@ def in_process(words: Sequence[str], variables: Mapping[str, str], *, act: bool)
             patch.setenv(name, value)
         patch.setattr(sys, "argv", [module, *arguments])
         if not act:
-            patch.setattr(argparse.ArgumentParser, "parse_args", only_parse)
+            for kind in (argparse.ArgumentParser, Parser):
+                patch.setattr(kind, "parse_args", only(kind.parse_args))
         try:
             runpy.run_module(module, run_name="__main__")
         except ParsedError:

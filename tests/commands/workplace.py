@@ -67,7 +67,8 @@ class Workplace:
         columns = ",".join(flag_values(words, "--columns"))
         for flag in READ_FLAGS:
             for name in flag_values(words, flag):
-                if name.endswith(KINDS) and not name.startswith("/") and name not in self.shown:
+                here = name.startswith("/") or name in self.shown or (ROOT / name).exists()
+                if name.endswith(KINDS) and not here:
                     write_table(self.folder / name, toy_rows(columns))
         for name in flag_values(words, "--grid"):
             if name.startswith(budget.SMALL_GRIDS):
