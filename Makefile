@@ -11,11 +11,12 @@ CLUSTERS ?= cluster.yaml cluster/gcp.yaml cluster/own-hosts.yaml
 
 .PHONY: install browser tune report stored-studies test check lint types cluster-check unit notebooks ray-tests commands test-faults soak bench docs fmt clean
 
+# With `docs`: `make test` builds the site too.
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'  # make test builds the site
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	touch $(STAMP)
 
 # What test-faults needs besides: MLflow, to which a search then logs.
