@@ -29,6 +29,7 @@ def data_card(splits: Splits) -> dict[str, Any]:
     parts = dict(splits.items())
     own_choices = parts if splits.label_kind.listed else {}
     sources = sorted({s for rows in parts.values() for row in rows for s in row.rationales})
+    counted = parts if splits.labels else {}
     return {
         "name": splits.name,
         "provenance": {**asdict(splits.provenance), "notes": list(splits.provenance.notes)},
@@ -37,9 +38,7 @@ def data_card(splits: Splits) -> dict[str, Any]:
         "label_kind": splits.label_kind.word,
         "rows": {name: len(rows) for name, rows in parts.items()},
         "groups": {name: len({row.group for row in rows}) for name, rows in parts.items()},
-        "label_counts": {
-            name: label_counts(rows, splits.labels) for name, rows in parts.items() if splits.labels
-        },
+        "label_counts": {name: label_counts(rows, splits.labels) for name, rows in counted.items()},
         "rows_with_duplicate_options": {
             name: sum(len(set(row.choices or ())) < len(row.choices or ()) for row in rows)
             for name, rows in own_choices.items()
@@ -47,12 +46,7 @@ def data_card(splits: Splits) -> dict[str, Any]:
         "most_options": {
             name: max(len(row.choices or ()) for row in rows) for name, rows in own_choices.items()
         },
-        "rationale_sources": {
-            source: {
-                name: sum(source in row.rationales for row in rows) for name, rows in parts.items()
-            }
-            for source in sources
-        },
+        "rationale_sources": {source: _rows_with(parts, source) for source in sources},
         "words": {
             name: word_lengths(f"{row.question} {row.context}" for row in rows)
             for name, rows in parts.items()
@@ -74,6 +68,10 @@ def with_tokens(
             and `share_cut`, the share of rows that were cut.
     """
     return {**card, "tokens": {name: dict(values) for name, values in tokens.items()}}
+
+
+def _rows_with(parts: Mapping[str, Iterable[Example]], source: str) -> dict[str, int]:
+    return {name: sum(source in row.rationales for row in rows) for name, rows in parts.items()}
 
 
 def _texts(splits: Splits, source: str) -> list[str]:

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from r2d_ray.config import TrainConfig
-from r2d_ray.errors import UserError
+from r2d_ray.distributed.environment import check_environment as check_environment
+from r2d_ray.distributed.environment import worker_environment
 from r2d_ray.training.checkpoint import newest_whole
 
 CHECKPOINTS_KEPT = 2  # the newest may be damaged when a node dies: the one before it still serves
@@ -172,7 +172,7 @@ def run_training(job: TrainingJob, callbacks: Sequence[Any] = ()) -> dict[str, A
     import ray.train
     from ray.exceptions import RayError
 
-    from r2d_ray.distributed.failures import FailAtOnce, training_failure
+    from r2d_ray.distributed.failures import training_failure
     from r2d_ray.distributed.worker_group import ProcessGroupConfig, StageWorkers
 
     config = job.config
@@ -188,16 +188,7 @@ def run_training(job: TrainingJob, callbacks: Sequence[Any] = ()) -> dict[str, A
         scaling_config=ray.train.ScalingConfig(
             num_workers=config.num_workers, use_gpu=on_gpu, resources_per_worker=resources
         ),
-        run_config=ray.train.RunConfig(
-            name=RUN_NAME,
-            storage_path=str(job.run_dir),
-            failure_config=ray.train.FailureConfig(
-                max_failures=MAX_FAILURES, max_preemption_failures=MAX_PREEMPTIONS
-            ),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-            callbacks=[FailAtOnce(), *map(evaluations_only, callbacks)],
-            worker_runtime_env={"env_vars": worker_environment(config)},
-        ),
+        run_config=run_config(job, callbacks),
     )
     try:
         with interrupts_given_back():
@@ -206,6 +197,24 @@ def run_training(job: TrainingJob, callbacks: Sequence[Any] = ()) -> dict[str, A
         raise RuntimeError(training_failure(error)) from error
     assert isinstance(outcome, dict)
     return outcome
+
+
+def run_config(job: TrainingJob, callbacks: Sequence[Any]) -> Any:
+    """Return Ray's settings of a run: where it writes, what it survives, who hears of it."""
+    import ray.train
+
+    from r2d_ray.distributed.failures import FailAtOnce
+
+    return ray.train.RunConfig(
+        name=RUN_NAME,
+        storage_path=str(job.run_dir),
+        failure_config=ray.train.FailureConfig(
+            max_failures=MAX_FAILURES, max_preemption_failures=MAX_PREEMPTIONS
+        ),
+        checkpoint_config=ray.train.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
+        callbacks=[FailAtOnce(), *map(evaluations_only, callbacks)],
+        worker_runtime_env={"env_vars": worker_environment(job.config)},
+    )
 
 
 @contextmanager
@@ -229,31 +238,6 @@ def evaluations_only(callback: Any) -> Any:
                 callback.after_report(run_context, metrics, checkpoint)
 
     return EvaluationsOnly()
-
-
-def check_environment() -> None:
-    """Raise UserError for a secret in what `worker_environment` passes on."""
-    if "@" in urlsplit(os.environ.get("MLFLOW_TRACKING_URI", "")).netloc:
-        raise UserError(
-            "MLFLOW_TRACKING_URI holds a user or a password, which Ray would show (allowed: an "
-            "address alone; MLFLOW_TRACKING_USERNAME and _PASSWORD in the nodes' environment)"
-        )
-
-
-def worker_environment(config: TrainConfig) -> dict[str, str]:
-    """Return the environment variables of a worker process.
-
-    Ray shows them on its dashboard and in its logs: no secret may be among them.
-    """
-    # The tokenizer is used before and after forks; its own threads would only warn.
-    environment = {"TOKENIZERS_PARALLELISM": "false"}
-    if config.gpus_per_worker == 0:
-        environment["DS_ACCELERATOR"] = "cpu"
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    for name in ("HF_HUB_OFFLINE", "HF_HOME", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
-        if name in os.environ:
-            environment[name] = os.environ[name]
-    return environment
 
 
 def _plain(value: Any) -> Any:

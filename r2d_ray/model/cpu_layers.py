@@ -27,7 +27,7 @@ def use_kernels(model: Model) -> Model:
             layer.act, layer.dropout = nn.Identity(), ReluDropout(layer.dropout.p)
         for name, child in parent.named_children():
             if type(child) is nn.Linear:
-                child.__class__ = OneDnnLinear
+                setattr(parent, name, one_dnn(child))
             elif isinstance(child, nn.Dropout):
                 setattr(parent, name, BitDropout(child.p))
             elif type(child).__name__.endswith("T5LayerNorm"):  # T5's, mT5's and umT5's
@@ -81,6 +81,14 @@ class OneDnnLinear(nn.Linear):
         if self.bias is not None or elsewhere or not in_fp32:
             return super().forward(values)
         return cast(Tensor, _Linear.apply(values, self.weight))
+
+
+def one_dnn(layer: nn.Linear) -> OneDnnLinear:
+    """Return the layer as ours, with the same parameters: tied weights stay tied."""
+    sizes = (layer.in_features, layer.out_features, layer.bias is not None)
+    ours = OneDnnLinear(*sizes, device="meta")  # nothing is drawn for weights that go at once
+    ours.weight, ours.bias = layer.weight, layer.bias
+    return ours
 
 
 def keep_mask(like: Tensor, rate: float) -> Tensor:

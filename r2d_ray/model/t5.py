@@ -5,11 +5,7 @@ Weights are read from safetensors only; no code from a checkpoint is ever run.
 
 from __future__ import annotations
 
-import json
-import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +13,10 @@ import torch
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
+    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
     T5Config,
     T5ForConditionalGeneration,
 )
@@ -29,101 +25,15 @@ from r2d_ray.config import SCRATCH_MODELS, TrainConfig
 from r2d_ray.errors import UserError
 from r2d_ray.model.cpu_attention import BLOCKWISE
 from r2d_ray.model.cpu_layers import use_kernels
+from r2d_ray.model.scratch import (
+    SCRATCH_SHAPES,
+    SCRATCH_VOCABULARY,
+    scratch_config,
+    train_tokenizer,
+)
 from r2d_ray.model.subnormals import flush_subnormals
 
-PAD, EOS, UNK = "<pad>", "</s>", "<unk>"
-SPECIAL_TOKENS = [PAD, EOS, UNK]
-END_MARK = "\ue000"  # a private character, in no text
-SCRATCH_VOCABULARY = 4096  # ids at most: the embedding stays small beside the layers
 MODEL_TYPES = ("t5", "mt5", "umt5")
-
-
-@dataclass(frozen=True, slots=True)
-class ScratchShape:
-    """Sizes of a scratch model (T5's names); `scratch-small` has those of T5-small."""
-
-    d_model: int
-    d_kv: int
-    d_ff: int
-    num_layers: int
-    num_heads: int
-
-
-SCRATCH_SHAPES = {
-    "scratch-tiny": ScratchShape(d_model=128, d_kv=32, d_ff=512, num_layers=2, num_heads=4),
-    "scratch-small": ScratchShape(d_model=512, d_kv=64, d_ff=2048, num_layers=6, num_heads=8),
-}
-
-
-def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """Return a Unigram tokenizer of at most 4,096 ids trained on these texts.
-
-    It splits at white space first, as T5's does, so that the ids of a prefix and of a body join
-    to the ids of the whole prompt. One thread: the pieces depend on the order of additions.
-    The trainer considers a piece only if two different words have it; every word comes again
-    with an end mark, so that frequent words can become pieces in a small text too.
-    """
-    from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
-    from tokenizers.models import Unigram
-    from tokenizers.processors import TemplateProcessing
-    from tokenizers.trainers import UnigramTrainer
-
-    tokenizer = Tokenizer(Unigram())
-    tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.WhitespaceSplit(),
-            pre_tokenizers.Metaspace(),
-            pre_tokenizers.Punctuation(),
-        ]
-    )
-    tokenizer.decoder = decoders.Metaspace()
-    trainer = UnigramTrainer(
-        vocab_size=SCRATCH_VOCABULARY,
-        special_tokens=SPECIAL_TOKENS,
-        unk_token=UNK,
-        show_progress=False,
-    )
-    parallelism = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    try:
-        tokenizer.train_from_iterator(_with_marked_words(texts), trainer)
-    finally:
-        if parallelism is None:
-            del os.environ["TOKENIZERS_PARALLELISM"]
-        else:
-            os.environ["TOKENIZERS_PARALLELISM"] = parallelism
-    pieces = json.loads(tokenizer.to_str())["model"]["vocab"]
-    tokenizer.model = Unigram(_settled(pieces), SPECIAL_TOKENS.index(UNK))
-    eos_id = tokenizer.token_to_id(EOS)
-    tokenizer.post_processor = TemplateProcessing(
-        single=f"$A {EOS}", pair=f"$A {EOS} $B {EOS}", special_tokens=[(EOS, eos_id)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS, unk_token=UNK
-    )
-
-
-def _settled(pieces: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Return a trained vocabulary in an order, and with scores, that every training repeats.
-
-    The trainer walks over hash tables: sums differ in their last digits, and characters that are
-    no piece of their own get the lowest score plus 0.0001 for each, in the order of the walk.
-    """
-    learnt = pieces[len(SPECIAL_TOKENS) :]
-    lowest = min((score for _, score in learnt), default=0.0)
-    added = lowest + 1e-4 * sum(len(piece) == 1 for piece, _ in learnt)
-    settled = [
-        (piece, round(lowest if len(piece) == 1 and score <= added else score, 6))
-        for piece, score in learnt
-    ]
-    return [(name, 0.0) for name in SPECIAL_TOKENS] + sorted(settled, key=lambda p: (-p[1], p[0]))
-
-
-def _with_marked_words(texts: Iterable[str]) -> Iterator[str]:
-    for text in texts:
-        yield text
-        yield " ".join(word + END_MARK for word in re.findall(r"\w+", text))
 
 
 def load_tokenizer(config: TrainConfig, texts: Iterable[str]) -> PreTrainedTokenizerBase:
@@ -168,23 +78,6 @@ def check_checkpoint(config: TrainConfig) -> T5Config:
     return found  # type: ignore[no-any-return]
 
 
-def scratch_config(name: str, tokenizer: PreTrainedTokenizerBase) -> T5Config:
-    """Return the T5 configuration of a scratch model for this tokenizer."""
-    shape = SCRATCH_SHAPES[name]
-    return T5Config(
-        vocab_size=len(tokenizer),
-        d_model=shape.d_model,
-        d_kv=shape.d_kv,
-        d_ff=shape.d_ff,
-        num_layers=shape.num_layers,
-        num_decoder_layers=shape.num_layers,
-        num_heads=shape.num_heads,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        **{"decoder_start_token_id": tokenizer.pad_token_id},
-    )
-
-
 def load_model(
     config: TrainConfig, tokenizer: PreTrainedTokenizerBase, weights: Path | None = None
 ) -> PreTrainedModel:
@@ -203,7 +96,7 @@ def load_model(
     if weights is None and config.model in SCRATCH_MODELS:
         architecture = scratch_config(config.model, tokenizer)
         architecture.dropout_rate = config.dropout_rate
-        model = T5ForConditionalGeneration._from_config(
+        model = AutoModelForSeq2SeqLM.from_config(
             architecture, attn_implementation=config.attn_implementation
         )
         assert isinstance(model, PreTrainedModel)
@@ -223,8 +116,6 @@ def load_weights(name: str, revision: str | None = None, **overrides: Any) -> Pr
     Raises:
         UserError: if the weights cannot be read as safetensors.
     """
-    from transformers import AutoModelForSeq2SeqLM
-
     flush_subnormals()
     try:
         model = AutoModelForSeq2SeqLM.from_pretrained(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -27,6 +26,8 @@ from r2d_ray.records import (
 )
 from r2d_ray.storage import whole_folder, write_json
 from r2d_ray.study.identity import MAY_CHANGE, changes, differences
+from r2d_ray.study.place import check_name as check_name  # beside `open_study` for its callers
+from r2d_ray.study.place import root_of
 
 DIFFERENCES_SHOWN = 4
 Resume = Literal["auto", "never", "must"]
@@ -72,14 +73,6 @@ class OpenedStudy(NamedTuple):
     notes: tuple[str, ...]
 
 
-def check_name(name: str) -> None:
-    """Raise UserError unless the name can be a folder's: no `/`, no `..`, 1 to 64 characters."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise UserError(
-            f"--name {name!r} (allowed: 1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first)"
-        )
-
-
 def open_study(
     storage: str, name: str, wanted: StudyInfo, resume: Resume, *, extend: bool = False
 ) -> OpenedStudy:
@@ -99,7 +92,7 @@ def open_study(
     """
     check_name(name)
     try:
-        root = _root_of(storage, name)
+        root = root_of(storage, name)
         if root.exists() and any(root.iterdir()):
             return _reopen(root, wanted, resume, extend)
         if resume == "must" or extend:
@@ -111,26 +104,6 @@ def open_study(
     except OSError as error:
         said = f"{error.strerror} (allowed: a folder that you can write)"
         raise UserError(f"--storage-path {storage!r}: {said}") from None
-
-
-def _root_of(storage: str, name: str) -> Path:
-    """Return the study's absolute folder; UserError where it cannot be or may not be there."""
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", storage):
-        raise UserError(
-            f"--storage-path {storage!r}: locks, renames and Optuna's journal need a file system "
-            "(allowed: a POSIX path that every node sees)"
-        )
-    try:
-        root = Path(storage).expanduser().resolve() / name
-    except RuntimeError as error:  # a ring of links, an unknown ~user
-        raise UserError(f"--storage-path {storage!r}: {error} (allowed: a folder)") from None
-    if root.is_symlink():
-        raise UserError(f"--name {name!r}: {root} is a link (allowed: a folder in the storage)")
-    nearest = next(path for path in (root, *root.parents) if path.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        said = f"{nearest} is no folder that you can write (allowed: one)"
-        raise UserError(f"--storage-path {storage!r}: {said}")
-    return root
 
 
 def _create(root: Path, info: StudyInfo) -> bool:

@@ -180,3 +180,16 @@ class AtStepEnd(TrainerCallback):
     ) -> None:
         """Call it, before this step's log, evaluation and checkpoint."""
         self.act()
+
+
+@dataclass
+class AtSave(TrainerCallback):
+    """Calls a function on every rank when a checkpoint was saved, before it is reported."""
+
+    act: Callable[[], None]
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Call it."""
+        self.act()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,6 @@ from transformers.utils import logging as transformers_logging
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.prepare import Prepared
-from r2d_ray.method.sampling import FILE as RUNNING_FILE
-from r2d_ray.method.sampling import RunningMeans
 from r2d_ray.model.t5 import load_model
 from r2d_ray.training.arguments import StageName
 from r2d_ray.training.callbacks import ReportEvaluation
@@ -76,25 +73,26 @@ def run_stage(
     model = load_model(config, prepared.tokenizer, weights)
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable()
+    every = [*callbacks, reporter]
     trainer = StageTrainer(
-        model, config, prepared, stage, output_dir, best_dir, [*callbacks, reporter], tracked
+        model, config, prepared, stage, output_dir, best_dir, every, tracked, resume_from
     )
-    if resume_from is not None:
-        trainer.since_log.resume_from = resume_from
-        saved = json.loads((resume_from / RUNNING_FILE).read_text(encoding="utf-8"))
-        trainer.running = RunningMeans(**saved)
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-    state = trainer.state
+    return outcome_of(trainer, reporter.pruned)
+
+
+def outcome_of(trainer: StageTrainer, pruned: bool) -> StageOutcome:
+    """Return what a trainer that has ended leaves."""
+    state, clock = trainer.state, trainer.clock
     assert state.best_global_step is not None
     assert state.best_metric is not None
-    clock = trainer.clock
     return StageOutcome(
         curve=curve(state.log_history),
         series=series(state.log_history),
         selected_step=state.best_global_step,
         best_metric=float(state.best_metric),
         steps_done=state.global_step,
-        pruned=reporter.pruned,
+        pruned=pruned,
         step_s=clock.seconds / clock.steps if clock.steps else None,
         device=str(trainer.args.device),
     )

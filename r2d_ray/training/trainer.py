@@ -6,6 +6,7 @@ transformers'. Ray is not known here: what must reach it goes through callbacks.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,14 +28,40 @@ from r2d_ray.method.losses import stage1_loss, stage2_loss
 from r2d_ray.method.sampling import FILE as RUNNING_FILE
 from r2d_ray.method.sampling import RunningMeans, Stage2
 from r2d_ray.storage import whole_folder, write_json
-from r2d_ray.training.arguments import StageName, stage_plan, training_arguments
-from r2d_ray.training.callbacks import AtStepEnd, SeedPerRank, StepClock, StopWhenFlat
+from r2d_ray.training.arguments import StageName, StagePlan, stage_plan, training_arguments
+from r2d_ray.training.callbacks import AtSave, AtStepEnd, SeedPerRank, StepClock, StopWhenFlat
 from r2d_ray.training.checkpoint import seal
 from r2d_ray.training.step_log import SinceLog, StepSums
 
 
 class NonFiniteError(RuntimeError):
     """A loss or score that is not a finite number: the trial fails with this reason."""
+
+
+def step_batches(
+    config: TrainConfig, prepared: Prepared, plan: StagePlan, rank: int
+) -> StepBatches:
+    """Return the training rows of a stage in the order of its steps."""
+    first = plan.name == "stage1"
+    return StepBatches(
+        prepared.tables["train"],
+        config,
+        label_lengths=[len(target) for target in prepared.label_tokens.targets],
+        options=own_options(prepared.tables["train"], prepared.label_tokens.kind),
+        rationale_column="stage1_rationale_ids" if first else "rationale_ids",
+        only_with_rationale=first,
+        max_steps=plan.max_steps,
+        rank=rank,
+        seed=config.seed,
+    )
+
+
+def running_means(checkpoint: Path | None) -> RunningMeans:
+    """Return the running means of a checkpoint, new ones where training begins."""
+    if checkpoint is None:
+        return RunningMeans()
+    saved = json.loads((checkpoint / RUNNING_FILE).read_text(encoding="utf-8"))
+    return RunningMeans(**saved)
 
 
 class StageTrainer(Trainer):
@@ -50,6 +77,7 @@ class StageTrainer(Trainer):
         best_dir: Path,
         callbacks: Sequence[TrainerCallback] = (),
         tracked: bool = False,
+        resume_from: Path | None = None,
     ) -> None:
         self.config = config
         self.plan = stage_plan(config, stage)
@@ -58,24 +86,12 @@ class StageTrainer(Trainer):
         self.clock = StepClock()
         self.sums = StepSums(config.gradient_accumulation_steps)
         self.step_sums = StepSums(config.gradient_accumulation_steps)
-        self.running = RunningMeans()
-        self.since_log = SinceLog(self, self.sums)
+        self.since_log = SinceLog(self, self.sums, resume_from)
         args = training_arguments(config, self.plan, output_dir, tracked)
-        batches = StepBatches(
-            prepared.tables["train"],
-            config,
-            label_lengths=[len(target) for target in prepared.label_tokens.targets],
-            options=own_options(prepared.tables["train"], prepared.label_tokens.kind),
-            rationale_column="stage1_rationale_ids" if stage == "stage1" else "rationale_ids",
-            only_with_rationale=stage == "stage1",
-            max_steps=self.plan.max_steps,
-            rank=args.process_index,
-            seed=config.seed,
-        )
         super().__init__(
             model=model,
             args=args,
-            train_dataset=batches,
+            train_dataset=step_batches(config, prepared, self.plan, args.process_index),
             eval_dataset=prepared.tables["validation"],
             processing_class=prepared.tokenizer,
             callbacks=[
@@ -83,6 +99,7 @@ class StageTrainer(Trainer):
                 StopWhenFlat(self.plan.patience, self.plan.patience_start, self.plan.eval_steps),
                 self.clock,
                 AtStepEnd(self.end_step),
+                AtSave(self.complete_checkpoint),
                 self.since_log,
                 *callbacks,
             ],
@@ -92,6 +109,8 @@ class StageTrainer(Trainer):
         # Shares of a step's token mean add up over micro-batches: nothing is left to divide.
         self.loss_is_scaled_for_ga = True
         self.table = prompt_table(prepared.tokenizer, prepared.label_tokens, args.device)
+        self.running = running_means(resume_from)
+        self.stage2 = Stage2(config, self.table, prepared.tokenizer, self.running)
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return this rank's micro-batches from the step that training has reached."""
@@ -116,8 +135,7 @@ class StageTrainer(Trainer):
         if self.plan.name == "stage1":
             loss, sums = stage1_loss(model, core, batch, self.table)
         else:
-            stage = Stage2(self.config, self.table, self.prepared.tokenizer, self.running)
-            loss, sums = stage2_loss(model, core, batch, self.state.global_step, stage)
+            loss, sums = stage2_loss(model, core, batch, self.state.global_step, self.stage2)
             self.step_sums.add(sums)
         self.sums.add(sums)
         return torch.mul(loss, self.args.world_size)
@@ -187,9 +205,8 @@ class StageTrainer(Trainer):
         )
         return metrics
 
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Save the checkpoint and, where this evaluation is the best so far, its weights apart."""
-        super()._save_checkpoint(model, trial)
+    def complete_checkpoint(self) -> None:
+        """Seal what was just saved; where its evaluation is the best so far, save weights apart."""
         checkpoint = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
             write_json(checkpoint / RUNNING_FILE, self.running.values())

@@ -31,7 +31,7 @@ from r2d_ray.method.prompts import (
     question_text,
 )
 from r2d_ray.method.tokens import encode
-from r2d_ray.model.t5 import train_tokenizer
+from r2d_ray.model.scratch import train_tokenizer
 from r2d_ray.study.folder import read_info
 
 DATA = Path(os.environ.get("R2D_DATA") or Path(__file__).parents[3] / "shared" / "data")

@@ -55,7 +55,7 @@ def small_product() -> float:
 
 SCRIPT = """
 import json, sys
-sys.path[:0] = [sys.argv[1], sys.argv[1] + '/..']
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/.."]  # this file and its conftest
 import numpy, datasets, transformers, deepspeed, ray.train
 from test_subnormals import CONFIG, small_product, subnormals_left, torch
 from r2d_ray.data.prepare import Path, open_prepared

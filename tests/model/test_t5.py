@@ -10,17 +10,10 @@ from conftest import tiny_config
 from transformers import T5Config, T5ForConditionalGeneration
 
 from r2d_ray.config import SCRATCH_MODELS
-from r2d_ray.data.prepare import Prepared, open_prepared
+from r2d_ray.data.prepare import Prepared, check_knows_prompts, open_prepared
 from r2d_ray.errors import UserError
-from r2d_ray.model.t5 import (
-    SCRATCH_VOCABULARY,
-    check_checkpoint,
-    count_parameters,
-    load_model,
-    load_tokenizer,
-    scratch_config,
-    train_tokenizer,
-)
+from r2d_ray.model.scratch import SCRATCH_VOCABULARY, scratch_config, train_tokenizer
+from r2d_ray.model.t5 import check_checkpoint, count_parameters, load_model, load_tokenizer
 
 INPUT, MASK = [[5, 9, 14, 1], [7, 1, 0, 0]], [[1, 1, 1, 1], [1, 1, 0, 0]]
 TARGET = [[11, 12, 1], [13, 1, -100]]

@@ -1,0 +1,34 @@
+"""The environment variables of worker processes, and the check that no secret is among them."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit
+
+from r2d_ray.config import TrainConfig
+from r2d_ray.errors import UserError
+
+
+def check_environment() -> None:
+    """Raise UserError for a secret in what `worker_environment` passes on."""
+    if "@" in urlsplit(os.environ.get("MLFLOW_TRACKING_URI", "")).netloc:
+        raise UserError(
+            "MLFLOW_TRACKING_URI holds a user or a password, which Ray would show (allowed: an "
+            "address alone; MLFLOW_TRACKING_USERNAME and _PASSWORD in the nodes' environment)"
+        )
+
+
+def worker_environment(config: TrainConfig) -> dict[str, str]:
+    """Return the environment variables of a worker process.
+
+    Ray shows them on its dashboard and in its logs: no secret may be among them.
+    """
+    # The tokenizer is used before and after forks; its own threads would only warn.
+    environment = {"TOKENIZERS_PARALLELISM": "false"}
+    if config.gpus_per_worker == 0:
+        environment["DS_ACCELERATOR"] = "cpu"
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    for name in ("HF_HUB_OFFLINE", "HF_HOME", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+        if name in os.environ:
+            environment[name] = os.environ[name]
+    return environment
