@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # whoever only reads the names of costs loads no torch
     from torch import Tensor
     from transformers import PreTrainedModel
-from typing import Any
 
-Sums = dict[str, "Tensor | float"]
+Sums: TypeAlias = "dict[str, Tensor | float]"
 COSTS = ("encoder_tokens", "decoder_tokens", "model_flops")  # logged of a step's training passes
 
 

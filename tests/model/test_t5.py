@@ -10,7 +10,7 @@ from conftest import tiny_config
 from transformers import T5Config, T5ForConditionalGeneration
 
 from r2d_ray.config import SCRATCH_MODELS
-from r2d_ray.data.prepare import Prepared, check_knows_prompts, open_prepared
+from r2d_ray.data.prepare import Prepared, open_prepared
 from r2d_ray.errors import UserError
 from r2d_ray.model.scratch import SCRATCH_VOCABULARY, scratch_config, train_tokenizer
 from r2d_ray.model.t5 import check_checkpoint, count_parameters, load_model, load_tokenizer

@@ -21,9 +21,8 @@ from r2d_ray import tune
 from r2d_ray.cli import command, console
 from r2d_ray.config import build_config
 from r2d_ray.data.prepare import open_prepared, prepare
-from r2d_ray.distributed import stage_job as train
 from r2d_ray.distributed.cluster import keep_token_private
-from r2d_ray.distributed.stage_job import check_environment, worker_environment
+from r2d_ray.distributed.environment import check_environment, worker_environment
 from r2d_ray.errors import EXIT_BAD_INPUT, UserError
 from r2d_ray.model.t5 import check_checkpoint, load_weights
 from r2d_ray.records import append_jsonl
@@ -183,7 +182,7 @@ def test_a_trackers_plain_address_is_passed_on(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:/mlruns/a@b")
     check_environment()
     assert worker_environment(build_config({}))["MLFLOW_TRACKING_URI"] == "file:/mlruns/a@b"
-    assert set(train.worker_environment(build_config({}))) <= {
+    assert set(worker_environment(build_config({}))) <= {
         *("TOKENIZERS_PARALLELISM", "DS_ACCELERATOR", "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE"),
         *("HF_HOME", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"),
     }
