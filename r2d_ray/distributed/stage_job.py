@@ -8,19 +8,19 @@ lie apart.
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.distributed.environment import check_environment as check_environment
 from r2d_ray.distributed.environment import worker_environment
 from r2d_ray.training.checkpoint import newest_whole
+
+if TYPE_CHECKING:
+    from r2d_ray.distributed.worker_group import StageWorkers
 
 CHECKPOINTS_KEPT = 2  # the newest may be damaged when a node dies: the one before it still serves
 MAX_FAILURES = 2  # replacements of a lost worker before the trial fails
@@ -169,10 +169,28 @@ def run_training(job: TrainingJob, callbacks: Sequence[Any] = ()) -> dict[str, A
         RuntimeError: if training raised what every attempt would, or failed from outside more than
             `MAX_FAILURES` times; its text is the cause.
     """
-    import ray.train
     from ray.exceptions import RayError
+    from ray.train import TrainingFailedError
 
     from r2d_ray.distributed.failures import training_failure
+    from r2d_ray.distributed.train_hooks import interrupts_given_back
+
+    job.run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with interrupts_given_back():
+            outcome = stage_workers(job, callbacks).fit().return_value
+    except (TrainingFailedError, RayError) as error:  # the latter: Ray could not begin
+        raise RuntimeError(training_failure(error)) from error
+    assert isinstance(outcome, dict)
+    return outcome
+
+
+def stage_workers(job: TrainingJob, callbacks: Sequence[Any]) -> StageWorkers:
+    """Return Ray Train's trainer of a stage: workers, resources, failures, checkpoints."""
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+
+    from r2d_ray.distributed.failures import FailAtOnce
+    from r2d_ray.distributed.train_hooks import EvaluationsOnly
     from r2d_ray.distributed.worker_group import ProcessGroupConfig, StageWorkers
 
     config = job.config
@@ -180,64 +198,24 @@ def run_training(job: TrainingJob, callbacks: Sequence[Any] = ()) -> dict[str, A
     resources: dict[str, float] = {"CPU": CPUS_PER_WORKER}
     if on_gpu:
         resources["GPU"] = config.gpus_per_worker
-    job.run_dir.mkdir(parents=True, exist_ok=True)
-    trainer = StageWorkers(
+    return StageWorkers(
         train_worker,
         train_loop_config=job.payload(),
         backend_config=ProcessGroupConfig("nccl" if on_gpu else "gloo"),
-        scaling_config=ray.train.ScalingConfig(
+        scaling_config=ScalingConfig(
             num_workers=config.num_workers, use_gpu=on_gpu, resources_per_worker=resources
         ),
-        run_config=run_config(job, callbacks),
-    )
-    try:
-        with interrupts_given_back():
-            outcome = trainer.fit().return_value
-    except (ray.train.TrainingFailedError, RayError) as error:  # the latter: Ray could not begin
-        raise RuntimeError(training_failure(error)) from error
-    assert isinstance(outcome, dict)
-    return outcome
-
-
-def run_config(job: TrainingJob, callbacks: Sequence[Any]) -> Any:
-    """Return Ray's settings of a run: where it writes, what it survives, who hears of it."""
-    import ray.train
-
-    from r2d_ray.distributed.failures import FailAtOnce
-
-    return ray.train.RunConfig(
-        name=RUN_NAME,
-        storage_path=str(job.run_dir),
-        failure_config=ray.train.FailureConfig(
-            max_failures=MAX_FAILURES, max_preemption_failures=MAX_PREEMPTIONS
+        run_config=RunConfig(
+            name=RUN_NAME,
+            storage_path=str(job.run_dir),
+            failure_config=FailureConfig(
+                max_failures=MAX_FAILURES, max_preemption_failures=MAX_PREEMPTIONS
+            ),
+            checkpoint_config=CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
+            callbacks=[FailAtOnce(), *map(EvaluationsOnly, callbacks)],
+            worker_runtime_env={"env_vars": worker_environment(config)},
         ),
-        checkpoint_config=ray.train.CheckpointConfig(num_to_keep=CHECKPOINTS_KEPT),
-        callbacks=[FailAtOnce(), *map(evaluations_only, callbacks)],
-        worker_runtime_env={"env_vars": worker_environment(job.config)},
     )
-
-
-@contextmanager
-def interrupts_given_back() -> Iterator[None]:
-    """Restore the handler of SIGINT: Ray's stays after a run and keeps its controller alive."""
-    former = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():  # elsewhere Ray takes none
-            signal.signal(signal.SIGINT, former)
-
-
-def evaluations_only(callback: Any) -> Any:
-    """Return a callback of Ray Train that hears of evaluations, not of checkpoints between two."""
-    from ray.train import UserCallback
-
-    class EvaluationsOnly(UserCallback):
-        def after_report(self, run_context: Any, metrics: Any, checkpoint: Any) -> None:
-            if metrics[0]:
-                callback.after_report(run_context, metrics, checkpoint)
-
-    return EvaluationsOnly()
 
 
 def _plain(value: Any) -> Any:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from r2d_ray.config import TrainConfig
+from r2d_ray.distributed.stage_job import CPUS_PER_WORKER
 from r2d_ray.evaluation.scoring import EvaluationJob, evaluate_model
 from r2d_ray.records import prediction_file
 from r2d_ray.study.folder import StudyFolder
 
 Job = tuple[EvaluationJob, Path, TrainConfig]
 """What to evaluate, on which prepared data, under which config."""
+
+RETRIES = 2  # of a task whose node or process is lost
+
+
+def start_task(gpus_per_worker: float, work: Callable[..., Any], *asked: Any) -> Any:
+    """Start `work(*asked)` on some node with a worker's resources; return Ray's reference to it.
+
+    What it writes is the same however often it runs, so a lost node costs another attempt only.
+    """
+    import ray
+
+    resources = {"num_cpus": CPUS_PER_WORKER, "num_gpus": min(1.0, gpus_per_worker)}
+    return ray.remote(work).options(**resources, max_retries=RETRIES).remote(*asked)
 
 
 def evaluate_all(jobs: Sequence[Job], folder: StudyFolder) -> list[dict[str, Any]]:
@@ -27,12 +41,9 @@ def evaluate_each(jobs: Sequence[Job], folder: StudyFolder) -> Iterator[dict[str
     folder.predictions_dir.mkdir(exist_ok=True)
     waiting = []
     for evaluation, prepared_dir, config in jobs:
-        task = ray.remote(evaluate_model).options(
-            num_cpus=1, num_gpus=min(1.0, config.gpus_per_worker), max_retries=2
-        )
         out = predictions_file(folder, evaluation)
-        values = config.model_dump()
-        waiting.append(task.remote(evaluation, prepared_dir, values, out))
+        asked = (evaluation, prepared_dir, config.model_dump(), out)
+        waiting.append(start_task(config.gpus_per_worker, evaluate_model, *asked))
     for reference in waiting:
         yield ray.get(reference)
 
@@ -45,10 +56,8 @@ def score_rationales(
 
     from r2d_ray.evaluation.plausibility import score_files
 
-    task = ray.remote(score_files).options(
-        num_cpus=1, num_gpus=min(1.0, gpus_per_worker), max_retries=2
-    )
-    scores: list[dict[str, Any]] = ray.get(task.remote(files, human, allow_hub))
+    task = start_task(gpus_per_worker, score_files, files, human, allow_hub)
+    scores: list[dict[str, Any]] = ray.get(task)
     return scores
 
 
@@ -60,13 +69,11 @@ def predictions_file(folder: StudyFolder, evaluation: EvaluationJob) -> Path:
 def read_files(
     config: TrainConfig, prepared_dir: Path, weights: Path, dataset: str, files: list[Path]
 ) -> list[dict[str, Any]]:
-    """Run `reading.read_arms` as one Ray task with a worker's resources."""
+    """Run `readers.read_arms` as one Ray task with a worker's resources."""
     import ray
 
     from r2d_ray.evaluation.readers import read_arms
 
-    task = ray.remote(read_arms).options(num_cpus=1, num_gpus=min(1.0, config.gpus_per_worker))
-    scores: list[dict[str, Any]] = ray.get(
-        task.remote(weights, prepared_dir, config.model_dump(), dataset, files)
-    )
+    asked = (weights, prepared_dir, config.model_dump(), dataset, files)
+    scores: list[dict[str, Any]] = ray.get(start_task(config.gpus_per_worker, read_arms, *asked))
     return scores
