@@ -153,25 +153,25 @@ SETTINGS = [
 ]
 
 
-@cases(share=25)
+@cases(share=15)
 @given(argv=flags(parser_for("tune")))
 def test_any_flags_of_a_search_are_planned_or_refused(folder: Path, argv: list[str]) -> None:
     planned(tune_main, argv, folder)
 
 
-@cases(share=20)
+@cases(share=15)
 @given(argv=flags(parser_for("compare")))
 def test_any_flags_of_a_comparison_are_planned_or_refused(folder: Path, argv: list[str]) -> None:
     planned(compare_main, ["--methods", "r2d", *argv], folder)
 
 
-@cases(share=10)
+@cases(share=8)
 @given(argv=flags(parser_for("train")))
 def test_any_flags_of_a_run_are_planned_or_refused(folder: Path, argv: list[str]) -> None:
     planned(train_main, argv, folder)
 
 
-@cases(share=10)
+@cases(share=7)
 @given(flag=near_flags(), command=st.sampled_from(sorted(MAINS)))
 def test_what_is_like_a_flag_is_one_or_is_refused_by_its_name(
     folder: Path, flag: str, command: str
