@@ -352,7 +352,9 @@ def test_a_train_run_is_a_study_of_one_trial(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train_main([*BASE, *TABLE, "--dry-run"]) == EXIT_DONE
-    assert "trials 1, 1 at once" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "trials 1, 1 at once" in out
+    assert "searched" not in out
 
 
 @pytest.mark.parametrize("main", [tune_main, train_main, predict_main])
