@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,17 @@ from r2d_ray.comparison.arms import (
     with_every_source,
 )
 from r2d_ray.comparison.grid import DEFAULT_SETTING, check_grid, method_grid
-from r2d_ray.config import build_config
-from r2d_ray.data.card import data_card
+from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.examples import Splits
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import Method, get_method
 from r2d_ray.records import StudyInfo
-from r2d_ray.search.plan import check_data, default_space, find_model, read_data
+from r2d_ray.search.plan import check_data, default_space, read_data, with_model
 from r2d_ray.search.space import SearchSpace, load_search_space
 from r2d_ray.study.folder import check_name
-from r2d_ray.study.identity import git_commit, versions
+from r2d_ray.study.identity import study_info
 from r2d_ray.study.settings import CompareSettings
-
-NOT_IN_STUDY = {"overrides", "resume", "storage_path", "name", "data", "tuned_from", "grid"}
-"""Settings whose effect stands elsewhere in study.json, or that have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +40,10 @@ class ComparePlan:
     name: str
     info: StudyInfo
     same: dict[str, tuple[str, ...]]  # row of the table -> a grid's other points of the same run
+
+    def with_info(self, info: StudyInfo) -> ComparePlan:
+        """Return the plan with another study.json."""
+        return replace(self, info=info)
 
     def concurrency(self, capacity: Capacity) -> int:
         """Return how many arms run at once."""
@@ -84,31 +84,28 @@ Settings = dict[str, dict[str, dict[str, Any]]]
 """Method -> setting -> field values."""
 
 
-def settings_of(
+def grid_settings(
     settings: CompareSettings,
     methods: Sequence[Method],
-    grid: SearchSpace | None,
+    grid: SearchSpace,
     base: Mapping[str, Any],
-    splits: Splits,
 ) -> tuple[Settings, dict[str, tuple[str, ...]]]:
-    """Return every method's settings, and the table's rows that stand for other points too."""
-    if grid is not None:
-        grids = {m.name: method_grid(grid, m, base, settings.overrides) for m in methods}
-        same = {
-            method if setting == DEFAULT_SETTING else f"{method}-{setting}": others
-            for method, made in grids.items()
-            for setting, others in made.same.items()
-        }
-        return {name: made.settings for name, made in grids.items()}, same
-    config = build_config(base)
-    ground = Ground(
-        f"{splits.name} {splits.hash[:12]}",
-        settings.profile,
-        config.model,
-        config.model_revision,
-    )
+    """Return every method's points of the grid, and the rows that stand for other points too."""
+    grids = {m.name: method_grid(grid, m, base, settings.overrides) for m in methods}
+    same = {
+        method if setting == DEFAULT_SETTING else f"{method}-{setting}": others
+        for method, made in grids.items()
+        for setting, others in made.same.items()
+    }
+    return {name: made.settings for name, made in grids.items()}, same
+
+
+def tuned_settings(settings: CompareSettings, config: TrainConfig, splits: Splits) -> Settings:
+    """Return the default and the best setting of every method that has a study of its own."""
+    data = f"{splits.name} {splits.hash[:12]}"
+    ground = Ground(data, settings.profile, config.model, config.model_revision)
     tuned = tuned_values([Path(study) for study in settings.tuned_from], settings.methods, ground)
-    return {name: {DEFAULT_SETTING: {}, "tuned": best} for name, best in tuned.items()}, {}
+    return {name: {DEFAULT_SETTING: {}, "tuned": best} for name, best in tuned.items()}
 
 
 def check_flags(methods: Sequence[Method], flags: Mapping[str, Any]) -> None:
@@ -132,10 +129,14 @@ def make_compare_plan(settings: CompareSettings) -> ComparePlan:
     methods = [get_method(name) for name in dict.fromkeys(settings.methods)]
     space, grid = spaces_in_use(settings)
     base = base_values(settings.profile_values, [space, grid or space], settings.overrides)
-    base["model"] = find_model(build_config(base))
+    config = with_model(build_config({**base, "seed": settings.seed}))
+    base["model"] = config.model
     check_flags(methods, settings.overrides)
     splits = read_data(settings)
-    chosen, same = settings_of(settings, methods, grid, base, splits)
+    if grid is not None:
+        chosen, same = grid_settings(settings, methods, grid, base)
+    else:
+        chosen, same = tuned_settings(settings, config, splits), {}
     compared = tuple(dict.fromkeys(settings.rationale_sources))
     if compared:
         splits = with_every_source(splits, compared)
@@ -152,40 +153,25 @@ def make_compare_plan(settings: CompareSettings) -> ComparePlan:
     for arm in arms:
         check_data(splits, arm.config)
     what = grid.name if grid else "compare"
-    name = settings.name or f"{splits.name}-{what}-{Path(base['model']).name}"
+    name = settings.name or f"{splits.name}-{what}-{Path(config.model).name}"
     check_name(name)
-    info = compare_info(settings, name, base, space, splits, arms, chosen)
+    info = study_info(
+        settings,
+        splits,
+        config,
+        name=name,
+        method="compare",
+        space=compared_space(space, arms, chosen),
+    )
     return ComparePlan(settings, splits, tuple(arms), name, info, same)
 
 
-def compare_info(
-    settings: CompareSettings,
-    name: str,
-    base: Mapping[str, Any],
-    space: SearchSpace,
-    splits: Splits,
-    arms: Sequence[Arm],
-    chosen: Settings,
-) -> StudyInfo:
-    """Return what study.json will say of the comparison."""
+def compared_space(space: SearchSpace, arms: Sequence[Arm], chosen: Settings) -> dict[str, Any]:
+    """Return what study.json says in the place of a space: the rule, the arms, what was tuned."""
     tuned = {method: made["tuned"] for method, made in chosen.items() if "tuned" in made}
-    card = data_card(splits)
-    return StudyInfo(
-        name=name,
-        method="compare",
-        dataset=splits.name,
-        profile=settings.profile,
-        config=build_config({**base, "seed": settings.seed}).model_dump(),
-        space={
-            "metric": space.metric,
-            "mode": space.mode,
-            "arms": [arm.name for arm in arms],
-            "tuned": tuned,  # a search that went on since may have another best trial
-        },
-        study=settings.model_dump(mode="json", exclude=NOT_IN_STUDY),
-        data_card=card,
-        data_hash=card["hash"],
-        provenance=card["provenance"],
-        versions=versions(),
-        git_commit=git_commit(Path(__file__).parents[2]),
-    )
+    return {
+        "metric": space.metric,
+        "mode": space.mode,
+        "arms": [arm.name for arm in arms],
+        "tuned": tuned,  # a search that went on since may have another best trial
+    }

@@ -8,48 +8,37 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from ray.tune.search import Searcher
 
 from r2d_ray.comparison.arms import arm_values, check_equal
 from r2d_ray.comparison.plan import ComparePlan
 from r2d_ray.comparison.rationales import RationaleScores, compare_rationales
 from r2d_ray.comparison.scores import evaluate_arms, evaluation_stamp, read_all
-from r2d_ray.config import build_config
-from r2d_ray.distributed.cluster import Capacity, check_shared_storage, connect
+from r2d_ray.config import TrainConfig, build_config
+from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.evaluation.controls import controls
 from r2d_ray.method.schedules import gold_probability
 from r2d_ray.model.flops import costs
 from r2d_ray.records import TrialRecord, write_jsonl
-from r2d_ray.search.tuner import Event, StudyNote, TrialEvent, drive
+from r2d_ray.search.frame import Missing, StudyRun
+from r2d_ray.search.tuner import Event, Session, StatelessSearcher, TrialEvent
 from r2d_ray.storage import write_json
 from r2d_ray.study.books import OUTCOME, Bookkeeper, ScoreCache, key_of
-from r2d_ray.study.folder import StudyFolder, open_study, write_rows
-from r2d_ray.study.lock import StudyLock
+from r2d_ray.study.folder import StudyFolder, write_rows
 
 
-class ArmSearcher(Searcher):
+class ArmSearcher(StatelessSearcher):
     """Hands out the arms that are still missing, in order, and enters those that have ended."""
 
-    def __init__(
-        self,
-        asked: Sequence[dict[str, Any]],
-        ended: Callable[[int, Mapping[str, Any]], TrialRecord],
-        metric: str,
-        mode: str,
-    ) -> None:
-        super().__init__(metric=metric, mode=mode)
+    def __init__(self, asked: Sequence[dict[str, Any]], books: Bookkeeper) -> None:
+        objective = books.info.objective
+        super().__init__(metric=objective.metric, mode=objective.mode)
         self.asked = list(asked)
-        self.ended = ended
+        self.books = books
         self.running: dict[str, dict[str, Any]] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune pickles its parts into the study, and none is ever read back."""
-        return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any]:
         """Return the next arm."""
@@ -61,13 +50,7 @@ class ArmSearcher(Searcher):
     ) -> None:
         """Enter the arm's record."""
         asked = self.running.pop(trial_id)
-        self.ended(asked["trial"], asked["values"])
-
-    def save(self, checkpoint_path: str) -> None:
-        """Save nothing: the records are the state."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Restore nothing: a resumed comparison reads its records."""
+        self.books.ended(asked["trial"], asked["values"])
 
 
 def run_comparison(
@@ -77,54 +60,47 @@ def run_comparison(
     concurrency: int,
     show: Callable[[Event], None],
 ) -> dict[str, Any] | None:
-    """Run or resume the comparison and return its result; None if it was stopped."""
-    from r2d_ray.data.prepare import prepare
+    """Run or resume a comparison (frame.StudyRun.run)."""
+    return ComparisonRun(plan).run(address, capacity, concurrency, show)
 
-    settings = plan.settings
-    opened = open_study(settings.storage_path, plan.name, plan.info, settings.resume)
-    folder = opened.folder
-    with StudyLock(folder.root):
-        for note in opened.notes:
-            show(StudyNote(f"resumed with another version: {note}"))
-        prepared = {
-            arm.source or "": prepare(plan.splits, arm.config, folder.prepared_dir)
-            for arm in plan.arms
-        }
-        if address is None:
-            connect(None, capacity)
-        check_shared_storage(folder.root)
-        books = Bookkeeper(folder, plan.info, keep_all=True)
-        for number in run_again(folder, books):
-            show(TrialEvent(number, "failed before: run again"))
+
+class ComparisonRun(StudyRun[ComparePlan]):
+    """A comparison, from its plan to its result."""
+
+    keep_all = True  # every arm is evaluated on test
+
+    def configs(self) -> Iterator[tuple[str, TrainConfig]]:
+        """Yield the arms' configs; where the base's source is compared, it is `""` too.
+
+        An arm names its source only where it differs from the base (arms.arm_values).
+        """
+        base = self.plan.info.config["rationale_source"]
+        for arm in self.plan.arms:
+            yield arm.source or "", arm.config
+            if arm.source is not None and arm.source == base:
+                yield "", arm.config
+
+    def missing(self, session: Session) -> Missing | None:
+        """Return the arms that have not ended well."""
+        for number in run_again(session.folder, session.books):
+            session.show(TrialEvent(number, "failed before: run again"))
         asked = [
             {
                 "trial": number,
-                "values": arm_values(arm, plan.info),
+                "values": arm_values(arm, self.plan.info),
                 "method": arm.method,
                 "arm": arm.name,
             }
-            for number, arm in enumerate(plan.arms)
-            if number not in books.records
+            for number, arm in enumerate(self.plan.arms)
+            if number not in session.books.records
         ]
-        if asked:
-            metric, mode = plan.info.space["metric"], plan.info.space["mode"]
-            arms = ArmSearcher(asked, books.ended, metric, mode)
-            base = {
-                "info": plan.info.model_dump(mode="json"),
-                "folder": str(folder.root),
-                "prepared_dirs": prepared_dirs(plan, prepared),
-            }
-            drive(folder, base, arms, None, len(asked), concurrency, show)
-        if len(books.records) < len(plan.arms):
+        return Missing(ArmSearcher(asked, session.books), len(asked)) if asked else None
+
+    def finish(self, session: Session) -> dict[str, Any] | None:
+        """Evaluate every arm."""
+        if len(session.books.records) < len(self.plan.arms):
             return None
-        return finish(plan, folder, prepared, books)
-
-
-def prepared_dirs(plan: ComparePlan, prepared: Mapping[str, Path]) -> dict[str, str]:
-    """Return the prepared folders as trials are told them; `""` is the base config's source."""
-    base = plan.info.config["rationale_source"]
-    dirs = {source: str(path) for source, path in prepared.items()}
-    return {**dirs, "": dirs[base]} if base in dirs else dirs
+        return finish(self.plan, session.folder, session.prepared, session.books)
 
 
 def finish(

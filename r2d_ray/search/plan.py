@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig, build_config
-from r2d_ray.data.card import data_card, with_tokens
 from r2d_ray.data.columns import parse_columns
 from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.sources import DataRequest, check_source, load_splits
@@ -22,7 +21,7 @@ from r2d_ray.method.variants import Method, get_method
 from r2d_ray.records import StudyInfo
 from r2d_ray.search.space import SearchSpace, distributions, load_search_space, prepare_space
 from r2d_ray.study.folder import check_name, read_info, read_trials
-from r2d_ray.study.identity import git_commit, versions
+from r2d_ray.study.identity import study_info
 from r2d_ray.study.settings import CompareSettings, SearchSettings, StudySettings
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -41,6 +40,10 @@ class StudyPlan:
     dropped_fields: tuple[str, ...]
     name: str
     info: StudyInfo
+
+    def with_info(self, info: StudyInfo) -> StudyPlan:
+        """Return the plan with another study.json."""
+        return replace(self, info=info)
 
     def concurrency(self, capacity: Capacity) -> int:
         """Return how many trials run at once: what fits, at most what was asked for."""
@@ -94,25 +97,25 @@ def trial_0(settings: StudySettings, method: Method, space: SearchSpace) -> dict
     return merged
 
 
-def find_model(config: TrainConfig) -> str:
-    """Return the model's name as every process may use it: a folder by its whole path.
+def with_model(config: TrainConfig) -> TrainConfig:
+    """Return the config with its model as every process may name it: a folder by its whole path.
 
     Raises:
         UserError: for what is no T5 family model, or a folder without safetensors weights.
     """
     if config.model in SCRATCH_MODELS:
-        return config.model
+        return config
     from r2d_ray.model.t5 import check_checkpoint
 
     check_checkpoint(config)
     folder = Path(config.model)
     if not folder.is_dir():
-        return config.model
+        return config
     if not any((folder / name).is_file() for name in WEIGHTS):
         raise UserError(
             f"--model {config.model}: no safetensors weights (allowed: a folder with {WEIGHTS[0]})"
         )
-    return str(folder.resolve())
+    return config.model_copy(update={"model": str(folder.resolve())})
 
 
 def check_data(splits: Splits, config: TrainConfig) -> None:
@@ -168,52 +171,48 @@ def make_plan(settings: SearchSettings) -> StudyPlan:
     method = get_method(settings.method)
     loaded = load_search_space(default_space(settings))
     values = trial_0(settings, method, loaded)
+    check_metric(loaded, values)
     fixed = {**method.values, **loaded.fixed_by(settings.overrides)}
     space, dropped = prepare_space(loaded, values, fixed)
+    config = with_model(build_config({**values, "selection_metric": space.metric}))
+    settings = within_grid(settings, space)
+    splits = read_data(settings)
+    check_data(splits, config)
+    if settings.warm_start:
+        check_warm_start(Path(settings.warm_start), space)
+    name = study_name(settings, splits, config)
+    info = study_info(
+        settings, splits, config, name=name, method=method.name, space=space.model_dump(mode="json")
+    )
+    return StudyPlan(settings, method, splits, config, space, dropped, name, info)
+
+
+def check_metric(space: SearchSpace, values: Mapping[str, Any]) -> None:
+    """Raise UserError where checkpoints are to be selected by another score than is searched."""
     chosen = values.get("selection_metric", space.metric)
     if chosen != space.metric:
         raise UserError(
             f"selection_metric = {chosen!r}: space {space.name} searches {space.metric!r} "
             "(allowed: --space with this metric)"
         )
-    config = build_config({**values, "selection_metric": space.metric})
-    config = config.model_copy(update={"model": find_model(config)})
-    if settings.sampler == "grid":
-        from r2d_ray.search.samplers import grid_points
-
-        points = len(grid_points(distributions(space)))
-        settings = settings.model_copy(update={"num_samples": min(settings.num_samples, points)})
-    splits = read_data(settings)
-    check_data(splits, config)
-    if settings.warm_start:
-        older = read_info(Path(settings.warm_start))
-        read_trials(Path(settings.warm_start), older)  # refused now or never
-        if older.space["metric"] != space.metric:
-            raise UserError(
-                f"--warm-start {settings.warm_start}: it searched {older.space['metric']!r}, "
-                f"this study searches {space.metric!r}"
-            )
-    name, card = study_name(settings, splits, config), data_card(splits)
-    info = StudyInfo(
-        name=name,
-        method=method.name,
-        dataset=splits.name,
-        profile=settings.profile,
-        config=config.model_dump(),
-        space=space.model_dump(mode="json"),
-        study=settings.model_dump(
-            exclude={"overrides", "resume", "storage_path", "name", "extend", "data"}
-        ),
-        data_card=card,
-        data_hash=card["hash"],
-        provenance=card["provenance"],
-        versions=versions(),
-        git_commit=git_commit(Path(__file__).parents[2]),
-    )
-    return StudyPlan(settings, method, splits, config, space, dropped, name, info)
 
 
-def with_token_counts(plan: StudyPlan, tokens: Mapping[str, Mapping[str, float]]) -> StudyPlan:
-    """Return the plan with the token lengths and cut shares in its data card."""
-    card = with_tokens(plan.info.data_card, tokens)
-    return replace(plan, info=plan.info.model_copy(update={"data_card": card}))
+def within_grid(settings: SearchSettings, space: SearchSpace) -> SearchSettings:
+    """Return the settings with no more trials than the grid has points, where a grid is drawn."""
+    if settings.sampler != "grid":
+        return settings
+    from r2d_ray.search.samplers import grid_points
+
+    points = len(grid_points(distributions(space)))
+    return settings.model_copy(update={"num_samples": min(settings.num_samples, points)})
+
+
+def check_warm_start(source: Path, space: SearchSpace) -> None:
+    """Raise UserError unless this study's trials can be learned from; they are read once here."""
+    older = read_info(source)
+    read_trials(source, older)
+    if older.space["metric"] != space.metric:
+        raise UserError(
+            f"--warm-start {source}: it searched {older.space['metric']!r}, "
+            f"this study searches {space.metric!r}"
+        )

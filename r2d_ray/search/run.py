@@ -1,38 +1,46 @@
-"""From plan to result: study folder, prepared data, cluster, search, best model, test scores."""
+"""A search: trials through Optuna and Ray Tune, then the best model and its test scores.
+
+Optuna's journal and the trials' outcomes are the whole state: no pickle is ever read back.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
+import functools
+import math
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from r2d_ray.config import build_config
-from r2d_ray.data.prepare import open_prepared, prepare
-from r2d_ray.distributed.cluster import Capacity, check_shared_storage, connect
-from r2d_ray.distributed.tasks import Job, evaluate_all, predictions_file, score_rationales
+import optuna
+
+from r2d_ray.config import TrainConfig
+from r2d_ray.distributed.cluster import Capacity
+from r2d_ray.distributed.stage_job import STOP_FILE
 from r2d_ray.evaluation.controls import controls
-from r2d_ray.evaluation.scoring import EvaluationJob
 from r2d_ray.model.t5 import count_parameters
-from r2d_ray.records import StudyInfo, TrialRecord, write_jsonl
-from r2d_ray.search.plan import StudyPlan, with_token_counts
-from r2d_ray.search.tuner import Event, StudyNote, search
-from r2d_ray.storage import write_json
-from r2d_ray.study.books import Bookkeeper
+from r2d_ray.records import Objective, StudyInfo, TrialRecord, read_jsonl
+from r2d_ray.search.frame import Missing, StudyRun
+from r2d_ray.search.last_look import finalists, last_look, write_result
+from r2d_ray.search.plan import StudyPlan
+from r2d_ray.search.pruner import RungPruner
+from r2d_ray.search.samplers import is_ours
+from r2d_ray.search.searcher import StudySearcher, open_journal, settle, warm_start
+from r2d_ray.search.space import distributions
+from r2d_ray.search.trial import evaluations_left, rung_step
+from r2d_ray.search.tuner import Event, Session
+from r2d_ray.study.books import OUTCOME, Bookkeeper, outcome_of
 from r2d_ray.study.export import export_best
 from r2d_ray.study.folder import (
     StudyFolder,
     clear_old_predictions,
     extend_study,
-    open_study,
+    read_trials,
     total_samples,
     write_rows,
 )
-from r2d_ray.study.lock import StudyLock
 
 CHECKPOINT_BYTES = 16  # of a parameter: fp32 weights, two Adam moments, and the selected weights
 WEIGHT_BYTES = 4
@@ -54,39 +62,28 @@ def run_study(
     concurrency: int,
     show: Callable[[Event], None],
 ) -> dict[str, Any] | None:
-    """Run or resume the study and return its result; None if it was stopped and can be resumed.
+    """Run or resume a search (frame.StudyRun.run)."""
+    return SearchRun(plan).run(address, capacity, concurrency, show)
 
-    Raises:
-        UserError: for data that cannot be tokenised, a folder in use or of another study.
-    """
-    settings = plan.settings
-    storage = Path(os.path.abspath(os.path.expanduser(settings.storage_path)))
-    missing = [place for place in (storage, *storage.parents) if not place.exists()]
-    opened = open_study(
-        settings.storage_path, plan.name, plan.info, settings.resume, extend=bool(settings.extend)
-    )
-    folder, resumed = opened.folder, opened.resumed
-    with StudyLock(folder.root):
-        for note in opened.notes:
-            show(StudyNote(f"resumed with another version: {note}"))
-        plan = with_trials(plan, folder, opened.info)
-        try:
-            prepared_dir = prepare(plan.splits, plan.config, folder.prepared_dir)
-        except Exception:
-            if not resumed:
-                shutil.rmtree(folder.root)  # refused data leaves nothing behind
-                with suppress(OSError):  # another study may lie there by now
-                    for place in missing:
-                        place.rmdir()
-            raise
-        if not resumed:
-            plan = with_token_counts(plan, open_prepared(prepared_dir).info["tokens"])
-            write_json(folder.info_path, plan.info.model_dump(mode="json"))
-        if address is None:
-            connect(None, capacity)
-        check_shared_storage(folder.root)
-        books = search(plan, folder, prepared_dir, concurrency, show)
-        return finish(plan, folder, prepared_dir, books)
+
+class SearchRun(StudyRun[StudyPlan]):
+    """A search, from its plan to its result."""
+
+    def configs(self) -> Iterator[tuple[str, TrainConfig]]:
+        """Yield trial 0's config: no searched field changes what is prepared."""
+        yield "", self.plan.config
+
+    def take_up(self, folder: StudyFolder, stored: StudyInfo) -> None:
+        """Take over the stored study's number of trials."""
+        self.plan = with_trials(self.plan, folder, stored)
+
+    def missing(self, session: Session) -> Missing | None:
+        """Return Optuna's searcher and the number of trials that have not ended."""
+        return missing_trials(self.plan, session)
+
+    def finish(self, session: Session) -> dict[str, Any] | None:
+        """Export the best trial and look at the test split."""
+        return finish(self.plan, session)
 
 
 def with_trials(plan: StudyPlan, folder: StudyFolder, stored: StudyInfo) -> StudyPlan:
@@ -94,17 +91,85 @@ def with_trials(plan: StudyPlan, folder: StudyFolder, stored: StudyInfo) -> Stud
 
     `--extend` adds to a finished study only: the same command after a kill finishes what it began.
     """
-    ended = len(Bookkeeper(folder, stored).records)
+    ended = len(read_trials(folder.root, stored))
     if plan.settings.extend and ended >= total_samples(stored):
         stored = extend_study(folder, stored, plan.settings.extend)
     settings = plan.settings.model_copy(update={"num_samples": total_samples(stored)})
     return replace(plan, settings=settings, info=stored)
 
 
-def finish(
-    plan: StudyPlan, folder: StudyFolder, prepared_dir: Path, books: Bookkeeper
-) -> dict[str, Any] | None:
+def missing_trials(plan: StudyPlan, session: Session) -> Missing | None:
+    """Return the searcher of the trials that are still missing, None if all have ended.
+
+    Trials that ended in a former session are not run again; those that a kill left unfinished go
+    on from their checkpoints under their old numbers.
+    """
+    settings, objective, folder = plan.settings, plan.space.objective, session.folder
+    study = open_search(plan, folder)
+    reconcile(study, session.books, objective)
+    missing = settings.num_samples - len(session.books.records)
+    if missing <= 0:
+        return None
+    steps = plan.config.max_steps
+    pruner = RungPruner(objective, rung_step(steps), steps)
+    searcher = StudySearcher(
+        study,
+        distributions(plan.space),
+        objective=objective,
+        sampler=settings.sampler,
+        seed=settings.seed,
+        ended=session.books.ended,
+        ask_to_end=functools.partial(ask_to_end, folder),
+        pruner=None if settings.pruner == "none" else pruner,
+        deadline=time.time() + (settings.time_budget_s or math.inf),
+    )
+    hear_of_the_unheard(searcher, folder)
+    return Missing(searcher, missing)
+
+
+def open_search(plan: StudyPlan, folder: StudyFolder) -> optuna.Study:
+    """Open the journal; a new one begins with trial 0 and what a warm start takes over."""
+    study = open_journal(folder.journal_path, plan.name, plan.space.objective)
+    searched = distributions(plan.space)
+    if not study.trials:
+        study.enqueue_trial({name: getattr(plan.config, name) for name in searched})
+    if plan.settings.warm_start:
+        source = Path(plan.settings.warm_start)
+        older = read_jsonl(StudyFolder(source).records_path, TrialRecord)
+        warm_start(study, source.name, older, searched, plan.space.metric)
+    return study
+
+
+def reconcile(study: optuna.Study, books: Bookkeeper, objective: Objective) -> None:
+    """Settle every trial whose outcome was written but not yet told when a session ended.
+
+    A failure that no session heard of is tried again: drivers fail, too, because a cluster ends
+    or a search is stopped, and they cannot tell.
+    """
+    for trial in filter(is_ours, study.trials):
+        heard = trial.number in books.records or trial.state.is_finished()
+        left = outcome_of(books.folder, trial.number)
+        if heard or (left is not None and left.status != "failed"):
+            settle(study, books.ended(trial.number, trial.params), objective)
+        elif left is not None:
+            (books.folder.trial_dir(trial.number) / OUTCOME).unlink()
+
+
+def hear_of_the_unheard(searcher: StudySearcher, folder: StudyFolder) -> None:
+    """Take in the evaluations that a kill left in checkpoints before the search heard of them."""
+    for number in searcher.unfinished:
+        for step, best in evaluations_left(folder, number, searcher.objective).items():
+            searcher.hear(number, step, best)
+
+
+def ask_to_end(folder: StudyFolder, number: int) -> None:
+    """Leave the request where the trial looks at its next evaluation."""
+    (folder.trial_dir(number) / STOP_FILE).touch()
+
+
+def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     """Export the best trial and look at the test split once; None if trials are still missing."""
+    books, folder, prepared_dir = session.books, session.folder, session.prepared[""]
     records = list(books.records.values())
     if len(records) < plan.settings.num_samples and plan.settings.time_budget_s is None:
         return None
@@ -124,75 +189,3 @@ def finish(
     table |= controls(plan.splits)
     result = write_result(folder, best, table, records)
     return {**result, "failures": failures, "best_dir": str(folder.best_dir)}
-
-
-def finalists(
-    folder: StudyFolder,
-    prepared_dir: Path,
-    best: TrialRecord,
-    first: TrialRecord | None,
-) -> list[Job]:
-    """Return what is evaluated on test: the best trial, trial 0 and the best without context."""
-    from r2d_ray.data.prepare import WITHOUT_CONTEXT
-
-    config = build_config(best.config)
-    writes = config.trains_rationales
-    place = folder.best_dir
-    label = f"best (trial {best.trial}{', the defaults' if best.trial == 0 else ''})"
-    jobs = [(EvaluationJob(label, place, "test", writes), prepared_dir, config)]
-    if first is not None and first.trial != best.trial:
-        defaults = EvaluationJob(
-            "trial 0 (the defaults)", folder.trial_dir(0) / "best", "test", writes
-        )
-        jobs.append((defaults, prepared_dir, build_config(first.config)))
-    bare = EvaluationJob("best without context", place, WITHOUT_CONTEXT, rationales=False)
-    return [*jobs, (bare, prepared_dir, config)]
-
-
-def last_look(
-    jobs: Sequence[Job], folder: StudyFolder, allow_hub: bool
-) -> dict[str, dict[str, Any]]:
-    """Evaluate these jobs and, once for all of them, BERTScore; return scores by row's name."""
-    table = dict(zip([e.name for e, _, _ in jobs], evaluate_all(jobs, folder), strict=True))
-    wrote = [evaluation for evaluation, _, _ in jobs if evaluation.rationales]
-    if wrote:
-        files = [predictions_file(folder, evaluation) for evaluation in wrote]
-        found = score_rationales(files, {}, jobs[0][2].gpus_per_worker, allow_hub)
-        for evaluation, more in zip(wrote, found, strict=True):
-            table[evaluation.name] |= more
-    return table
-
-
-def write_result(
-    folder: StudyFolder,
-    best: TrialRecord,
-    table: dict[str, dict[str, Any]],
-    records: Sequence[TrialRecord],
-) -> dict[str, Any]:
-    """Write result.json and the test scores of best and trial 0 into the records.
-
-    `table` holds the best's scores first and, if it is another, trial 0's second.
-    """
-    rows = list(table.items())
-    test = {best.trial: rows[0][1]}
-    if len(rows) > 1 and rows[1][0].startswith("trial 0"):
-        test[0] = rows[1][1]
-    numbers = {
-        trial: {k: v for k, v in scores.items() if not isinstance(v, str)}
-        for trial, scores in test.items()
-    }
-    write_jsonl(
-        folder.records_path,
-        [
-            record.model_copy(update={"test_metrics": numbers.get(record.trial, {})})
-            for record in sorted(records, key=lambda r: r.trial)
-        ],
-    )
-    result = {
-        "best_trial": best.trial,
-        "trials": dict(Counter(record.status for record in records)),
-        "test": table,
-        "config": best.config,
-    }
-    write_json(folder.root / "result.json", result)
-    return result

@@ -2,7 +2,6 @@
 
 Ray Tune asks and tells; the states PRUNED and FAIL, values and reasons stand in Optuna's journal.
 A trial that a kill left RUNNING keeps its number and its parameters and is handed out again first.
-The scheduler is ASHA that only asks a trial to end, and survives a kill.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -19,13 +17,12 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from ray.tune.execution.tune_controller import TuneController
-from ray.tune.experiment import Trial as TuneTrial
-from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from r2d_ray.records import Objective, TrialRecord
+from r2d_ray.search.pruner import RungPruner
 from r2d_ray.search.samplers import WARM, is_ours, make_sampler
+from r2d_ray.search.tuner import StatelessSearcher
 from r2d_ray.storage import cut_torn_line
 
 
@@ -105,7 +102,8 @@ def complete_draw(
     """Give a trial that was killed within its draw the values that it was about to get.
 
     The draw is repeated in a copy of the study as it was before the trial: drawing the rest alone
-    would take the first random numbers again. What stands in the journal stays.
+    would take the first random numbers again. What stands in the journal stays. The values are
+    written as `Trial.suggest_*` writes them, but by Optuna's storage: the public way draws, too.
     """
     trial = study.trials[number]
     missing = [name for name in distributions if name not in trial.params]
@@ -121,7 +119,7 @@ def complete_draw(
         study._storage.set_trial_param(trial._trial_id, name, value, distributions[name])
 
 
-class StudySearcher(Searcher):
+class StudySearcher(StatelessSearcher):
     """Hands Optuna's trials to Tune and tells Optuna what became of them.
 
     Args:
@@ -132,6 +130,7 @@ class StudySearcher(Searcher):
         seed: Of the sampler.
         ended: Called with a trial's number and values when it is over; returns its record.
         ask_to_end: Asks a trial to end at its next evaluation.
+        pruner: Decides at a rung which trials are asked to end; None: no trial is.
         deadline: Unix time after which no trial starts and running ones are asked to end.
     """
 
@@ -145,6 +144,7 @@ class StudySearcher(Searcher):
         seed: int,
         ended: Callable[[int, Mapping[str, Any]], TrialRecord],
         ask_to_end: Callable[[int], None],
+        pruner: RungPruner | None = None,
         deadline: float = math.inf,
     ) -> None:
         super().__init__(metric=objective.metric, mode=objective.mode)
@@ -155,6 +155,7 @@ class StudySearcher(Searcher):
         self.seed = seed
         self.ended = ended
         self.ask_to_end = ask_to_end
+        self.pruner = pruner
         self.deadline = deadline
         self.numbers: dict[str, int] = {}
         running = (t.number for t in study.trials if t.state == TrialState.RUNNING)
@@ -178,14 +179,25 @@ class StudySearcher(Searcher):
         return make_sampler(self.sampler_name, self.seed, number, self.distributions)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Pass an evaluation on as an intermediate value; the trial's own record has them all."""
+        """Take in an evaluation, which carries the best so far."""
+        number = self.numbers[trial_id]
         if time.time() > self.deadline:
-            self.ask_to_end(self.numbers[trial_id])
-        frozen = self.study.trials[self.numbers[trial_id]]
-        step = result.get("step")
-        if step is None or step in frozen.intermediate_values or frozen.state.is_finished():
+            self.ask_to_end(number)
+        if "step" in result:
+            self.hear(number, result["step"], result[self.objective.metric])
+
+    def hear(self, number: int, step: int, best: float) -> None:
+        """Decide on an evaluation of a trial and enter it in the journal, once.
+
+        A request to end comes before the entry: what the journal holds is decided, whatever is
+        killed when.
+        """
+        frozen = self.study.trials[number]
+        if step in frozen.intermediate_values or frozen.state.is_finished():
             return
-        optuna.trial.Trial(self.study, frozen._trial_id).report(result[self.objective.metric], step)
+        if self.pruner and self.pruner.asks_to_end(self.study.trials, number, step, best):
+            self.ask_to_end(number)
+        optuna.trial.Trial(self.study, frozen._trial_id).report(best, step)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -194,90 +206,3 @@ class StudySearcher(Searcher):
         number = self.numbers.pop(trial_id)
         record = self.ended(number, self.study.trials[number].params)
         settle(self.study, record, self.objective)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune pickles its parts into the study, and none is ever read back."""
-        return {}
-
-    def save(self, checkpoint_path: str) -> None:
-        """Save nothing: the journal is the state, and no pickle is ever read back."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Restore nothing: a resumed study opens its journal."""
-
-
-REDUCTION_FACTOR = 3  # ASHA keeps the best third at its rung (Li et al. 2018 use 2 to 4)
-
-
-class SelfEndingASHA(AsyncHyperBandScheduler):
-    """ASHA with one rung that asks a trial to end instead of killing it.
-
-    A killed driver leaves its workers' placement group behind (ray#54305). The decision is left
-    with `ask_to_end(trial number)`, where training looks at its next evaluation.
-    """
-
-    def __init__(
-        self,
-        *,
-        metric: str,
-        mode: str,
-        rung_step: int,
-        max_steps: int,
-        ask_to_end: Callable[[int], None],
-    ) -> None:
-        super().__init__(
-            time_attr="step",
-            metric=metric,
-            mode=mode,
-            grace_period=rung_step,
-            max_t=max_steps,
-            reduction_factor=REDUCTION_FACTOR,
-        )
-        self.ask_to_end = ask_to_end
-
-    def on_trial_add(self, tune_controller: TuneController, trial: TuneTrial) -> None:
-        """Take a trial in; one that goes on after a kill is known under its number."""
-        super().on_trial_add(tune_controller, trial)
-        for _, recorded in self._brackets[0]._rungs:
-            if former_id(trial.config["trial"]) in recorded:
-                recorded[trial.trial_id] = recorded.pop(former_id(trial.config["trial"]))
-
-    def on_trial_result(
-        self, tune_controller: TuneController, trial: TuneTrial, result: dict[str, Any]
-    ) -> str:
-        """Never stop a trial from outside."""
-        if result.get("step", self._max_t) < self._max_t:
-            decision = super().on_trial_result(tune_controller, trial, result)
-            if decision == TrialScheduler.STOP:
-                self.ask_to_end(trial.config["trial"])
-        return str(TrialScheduler.CONTINUE)
-
-    def remember(self, number: int, values: Mapping[int, float]) -> None:
-        """Enter what former sessions heard of a trial: the best so far at its evaluations, by step.
-
-        Tune asks here before it tells the searcher: what stands in the journal is decided.
-        """
-        for rung, recorded in self._brackets[0]._rungs:
-            at_rung = min((step for step in values if step >= rung), default=None)
-            if at_rung is not None:
-                recorded[former_id(number)] = self._metric_op * values[at_rung]
-
-    def catch_up(self, study: optuna.Study, number: int, values: Mapping[int, float]) -> None:
-        """Decide on evaluations of a killed trial that nobody had heard of, as Tune would have.
-
-        Args:
-            study: The journal's study, which hears of them too.
-            number: The trial's.
-            values: The best so far at all evaluations that the trial left, by step.
-        """
-        trial = SimpleNamespace(trial_id=former_id(number), config={"trial": number})
-        super().on_trial_add(None, trial)
-        frozen = study.trials[number]
-        for step in sorted(values.keys() - frozen.intermediate_values.keys()):
-            self.on_trial_result(None, trial, {"step": step, self.metric: values[step]})
-            optuna.trial.Trial(study, frozen._trial_id).report(values[step], step)
-
-
-def former_id(number: int) -> str:
-    """Return how ASHA calls a trial of a former session."""
-    return f"former-{number}"

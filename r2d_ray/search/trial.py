@@ -12,7 +12,6 @@ from typing import Any
 from r2d_ray.config import build_config
 from r2d_ray.distributed.stage1_cache import stage1_weights
 from r2d_ray.distributed.stage_job import TrainingJob, run_training
-from r2d_ray.model.flops import costs
 from r2d_ray.records import Evaluation, Objective, StudyInfo, TrialRecord
 from r2d_ray.study.books import outcome_of, save_outcome, trial_record
 from r2d_ray.study.folder import StudyFolder
@@ -85,6 +84,8 @@ def train_trial(
     train: Train,
 ) -> TrialRecord:
     """Train both stages of a trial and return its record."""
+    from r2d_ray.model.flops import costs  # it loads a library of models
+
     config = build_config({**info.config, **values})
     stage1: dict[str, Any] = {}
     weights = None

@@ -1,4 +1,4 @@
-"""What makes a study the same study: what may differ on a resume, versions, commit."""
+"""What makes a study the same study: its StudyInfo, what may differ on a resume, versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from r2d_ray.config import TrainConfig
+from r2d_ray.data.card import data_card
+from r2d_ray.data.examples import Splits
 from r2d_ray.records import StudyInfo
+from r2d_ray.study.settings import StudySettings
 
 MAY_CHANGE = ("extended", "max_concurrent_trials", "time_budget_s")
 """Study settings that may differ on resume: none changes what a trial computes."""
@@ -19,6 +23,34 @@ FORMER_VALUES = {"scheduler": ("pruner", {"asha": "halving"})}
 
 NOT_HEEDED = ("method", "num_samples", "scheduler", "sampler", "warm_start", "study", "tuned_from")
 """What earlier versions stored of a comparison without effect, or with effect on its arms only."""
+
+
+def study_info(
+    settings: StudySettings,
+    splits: Splits,
+    config: TrainConfig,
+    *,
+    name: str,
+    method: str,
+    space: dict[str, Any],
+) -> StudyInfo:
+    """Return what study.json will say of a search or a comparison."""
+    card = data_card(splits)
+    return StudyInfo(
+        name=name,
+        method=method,
+        dataset=splits.name,
+        profile=settings.profile,
+        config=config.model_dump(),
+        space=space,
+        study=settings.model_dump(mode="json"),
+        data_card=card,
+        data_hash=splits.hash,
+        provenance=card["provenance"],
+        versions=versions(),
+        git_commit=git_commit(Path(__file__).parents[2]),
+    )
+
 
 VALUE_WIDTH = 60  # characters of a differing value
 

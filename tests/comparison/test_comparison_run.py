@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import ray
+from conftest import tiny_config, toy_info
 from test_arms import made_study, record
 
 from r2d_ray.compare import main as compare_main
@@ -15,7 +16,7 @@ from r2d_ray.comparison import run as module
 from r2d_ray.comparison.arms import arm_values
 from r2d_ray.comparison.plan import make_compare_plan
 from r2d_ray.comparison.rationales import RationaleScores
-from r2d_ray.comparison.run import ArmSearcher, finish, prepared_dirs
+from r2d_ray.comparison.run import ArmSearcher, ComparisonRun, finish
 from r2d_ray.config import PROFILES, TrainConfig, build_config
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE, UserError
@@ -150,8 +151,13 @@ def test_the_base_source_among_the_compared_ones_has_its_prepared_folder() -> No
         settings("r2d", (1,), rationale_sources=("nurse", "llm"), overrides=flag)
     )
     assert "rationale_source" not in arm_values(plan.arms[1], plan.info)
-    places = {"nurse": Path("a"), "llm": Path("b")}
-    assert prepared_dirs(plan, places) == {"nurse": "a", "llm": "b", "": "b"}
+    named = {name: config.rationale_source for name, config in ComparisonRun(plan).configs()}
+    assert named == {"nurse": "nurse", "llm": "llm", "": "llm"}
+
+
+def test_arms_of_one_source_share_their_prepared_data() -> None:
+    plan = make_compare_plan(settings("r2d sft", (1,)))
+    assert [name for name, _ in ComparisonRun(plan).configs()] == ["", ""]
 
 
 def test_a_flag_is_refused_only_where_every_method_fixes_it_otherwise() -> None:
@@ -271,11 +277,17 @@ def test_the_smallest_run_is_one_of_arms_without_stage_1_too(run: Run) -> None:
 
 # Arms in order
 
+SPACE = {"metric": "macro_f1", "mode": "max"}
+
 
 def test_arms_are_handed_out_in_order_and_entered_as_they_end() -> None:
     ended: list[tuple[int, Any]] = []
     asked = [{"trial": number, "values": {"seed": number}} for number in (4, 1, 7)]
-    arms = ArmSearcher(asked, lambda *of: ended.append(of), "macro_f1", "max")  # type: ignore[arg-type,func-returns-value]
+    books: Any = SimpleNamespace(
+        ended=lambda *of: ended.append(of), info=toy_info("c", tiny_config(), SPACE, 3)
+    )
+    arms = ArmSearcher(asked, books)
+    assert (arms.metric, arms.mode) == ("macro_f1", "max")
     assert [arms.suggest(name)["trial"] for name in ("a", "b")] == [4, 1]
     arms.on_trial_complete("b", {})
     assert arms.suggest("c") == asked[2]

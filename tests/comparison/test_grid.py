@@ -23,7 +23,8 @@ from r2d_ray.config import PROFILES, build_config
 from r2d_ray.data.prepare import open_prepared
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import METHODS, get_method
-from r2d_ray.search.space import Domain, SearchSpace, load_search_space
+from r2d_ray.search.domain import Domain
+from r2d_ray.search.space import SearchSpace, load_search_space
 
 EMBEDDED = PROFILES["embedded"]
 

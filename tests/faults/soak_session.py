@@ -1,6 +1,6 @@
 """A session of a search whose trials sleep: `python soak_session.py FOLDER ADDRESS TRIALS`.
 
-Everything but training is the product's: search, journal, ASHA, records, stage-1 lock, lock. A
+Everything but training is the product's: search, journal, pruner, records, stage-1 lease, lock. A
 sleeper holds what training holds, a placement group and an actor in it.
 """
 
@@ -20,15 +20,18 @@ from r2d_ray.cli.command import StopSignals
 from r2d_ray.distributed import cluster
 from r2d_ray.distributed.stage_job import TrainingJob
 from r2d_ray.method.variants import get_method
-from r2d_ray.search import tuner as tune
+from r2d_ray.search.domain import Domain
 from r2d_ray.search.plan import StudyPlan
-from r2d_ray.search.space import Domain, SearchSpace
+from r2d_ray.search.run import SearchRun
+from r2d_ray.search.space import SearchSpace
+from r2d_ray.search.tuner import Session
+from r2d_ray.study.books import Bookkeeper
 from r2d_ray.study.folder import StudyFolder
 from r2d_ray.study.lock import StudyLock
 from r2d_ray.study.settings import SearchSettings
 
 NAMESPACE, HOLDER = "soak", "holder"
-STEPS, EVERY, SLEEP_S = 20, 2, 0.1  # ASHA looks at step 14; the answer has until step 18
+STEPS, EVERY, SLEEP_S = 20, 2, 0.1  # the pruner looks at step 14; the answer has until step 18
 CONCURRENCY = 4
 NO_ROOM = "OutOfMemoryError: no room"
 SPACE = SearchSpace(
@@ -134,8 +137,10 @@ def main(root: Path, address: str, trials: int) -> int:
         place.mkdir(parents=True, exist_ok=True)
     with StopSignals() as signals, StudyLock(root):
         cluster.connect(address, cluster.Capacity(CONCURRENCY, 0))
-        plan, prepared = soak_plan(trials), folder.prepared_dir / "p"
-        tune.search(plan, folder, prepared, CONCURRENCY, lambda event: None, sleep_instead)
+        plan, prepared = soak_plan(trials), {"": folder.prepared_dir / "p"}
+        books = Bookkeeper(folder, plan.info)
+        run = SearchRun(plan)
+        run.train(Session(books, prepared, CONCURRENCY, lambda event: None, sleep_instead))
         return 75 if signals.received else 0
 
 

@@ -15,8 +15,8 @@ from r2d_ray.evaluation.plausibility import plausibility_scores, with_overlap
 from r2d_ray.evaluation.scoring import EvaluationJob, evaluate_model, score
 from r2d_ray.model.t5 import load_model
 from r2d_ray.records import Prediction, TrialRecord, file_slug, read_jsonl, write_jsonl
-from r2d_ray.search import run as module
-from r2d_ray.search.run import finalists, last_look, write_result
+from r2d_ray.search import last_look as module
+from r2d_ray.search.last_look import finalists, last_look, write_result
 from r2d_ray.study.folder import StudyFolder, clear_old_predictions
 
 LABELS = ("yes", "no")

@@ -43,10 +43,12 @@ from r2d_ray.errors import EXIT_DONE, EXIT_NO_USABLE_TRIAL, EXIT_SOME_TRIALS_FAI
 from r2d_ray.method import losses
 from r2d_ray.method.variants import get_method
 from r2d_ray.records import TrialRecord, append_jsonl, read_jsonl
-from r2d_ray.search import trial, tuner
+from r2d_ray.search import frame, trial, tuner
+from r2d_ray.search.domain import Domain
 from r2d_ray.search.plan import StudyPlan
-from r2d_ray.search.searcher import open_journal
-from r2d_ray.search.space import Domain, SearchSpace
+from r2d_ray.search.run import SearchRun, missing_trials
+from r2d_ray.search.searcher import StudySearcher, open_journal
+from r2d_ray.search.space import SearchSpace
 from r2d_ray.search.trial import one_line
 from r2d_ray.storage import write_atomically
 from r2d_ray.study import books
@@ -116,7 +118,7 @@ class Session:
         monkeypatch.setattr(JournalFileBackend, "append_logs", tell)
         monkeypatch.setattr(books, "write_atomically", save)
         monkeypatch.setattr(books, "append_jsonl", self.append)
-        monkeypatch.setattr(tuner, "drive", self.drive)
+        monkeypatch.setattr(frame, "drive", self.drive)
         monkeypatch.setattr(ray_tune, "report", lambda result: self.report(result))
         monkeypatch.setattr(ray_train, "TuneReportCallback", lambda: self.report)
 
@@ -170,23 +172,17 @@ class Session:
             "device": "cpu",
         }
 
-    def drive(
-        self, folder: StudyFolder, base: Any, trials: Any, asha: Any, samples: int, *_: Any
-    ) -> None:
-        for place in range(samples):
-            self.run_one(f"id{place}", trials, asha, base)
+    def drive(self, session: tuner.Session, searcher: StudySearcher, trials: int) -> None:
+        for place in range(trials):
+            self.run_one(f"id{place}", searcher, session.told())
 
-    def run_one(self, name: str, trials: Any, asha: Any, base: Any) -> None:
-        asked = trials.suggest(name)
-        tune_trial = SimpleNamespace(trial_id=name, config=asked)
-        if asha:
-            asha.on_trial_add(None, tune_trial)
+    def run_one(self, name: str, searcher: StudySearcher, base: dict[str, Any]) -> None:
+        asked = searcher.suggest(name)
+        assert isinstance(asked, dict)
 
         def report(result: dict[str, Any]) -> None:
-            if asha:  # in the order of Tune's controller
-                asha.on_trial_result(None, tune_trial, result)
             self.moment()
-            trials.on_trial_result(name, result)
+            searcher.on_trial_result(name, result)
             self.moment()
 
         self.report, error = report, False
@@ -194,14 +190,15 @@ class Session:
             trial.run_trial(asked, base, self.train)
         except Exception:
             error = True
-        trials.on_trial_complete(name, error=error)
+        searcher.on_trial_complete(name, error=error)
 
     def search(self, plan: StudyPlan, root: Path) -> StudyFolder:
         """Run the plan's search in this folder, as the same command would again."""
         folder = StudyFolder(root)
         for place in folder.made_at_once():
             place.mkdir(parents=True, exist_ok=True)
-        tuner.search(plan, folder, root / "prepared" / "p", 1, lambda event: None)
+        kept, prepared = books.Bookkeeper(folder, plan.info), {"": root / "prepared" / "p"}
+        SearchRun(plan).train(tuner.Session(kept, prepared, 1, lambda event: None))
         return folder
 
 
@@ -255,7 +252,7 @@ def asked_to_end(root: Path) -> set[str]:
     return {path.parent.name for path in root.glob(f"trials/*/{STOP_FILE}")}
 
 
-def test_a_search_with_asha_killed_at_drawn_moments_takes_the_same_decisions(
+def test_a_search_with_a_pruner_killed_at_drawn_moments_takes_the_same_decisions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, plan = Session(monkeypatch), search_plan("random", "asha")
@@ -277,10 +274,10 @@ def test_a_search_with_asha_killed_at_drawn_moments_takes_the_same_decisions(
     assert session.steps <= TRIALS * STEPS + kills * EVERY
 
 
-def test_asha_decides_on_what_a_killed_trial_left_before_anybody_heard_of_it(
+def test_the_pruner_decides_on_what_a_killed_trial_left_before_anybody_heard_of_it(
     tmp_path: Path,
 ) -> None:
-    folder = StudyFolder(tmp_path)
+    folder, plan = StudyFolder(tmp_path), search_plan("random", "asha")
     study = open_journal(folder.journal_path, "s", SPACE.objective)
     first, _ = study.ask(), study.ask()
     first.report(0.9, 14)
@@ -288,9 +285,18 @@ def test_asha_decides_on_what_a_killed_trial_left_before_anybody_heard_of_it(
     left = folder.trial_dir(1) / "ray"
     left.mkdir(parents=True)
     checkpoint(left / "checkpoint_14", [{"step": 14, f"eval_{METRIC}": 0.5}])
-    tuner.scheduler(search_plan("random", "asha"), folder, study)
+    values = {"learning_rate": 1e-3, "label_loss_weight": 0.7}
+    append_jsonl(
+        folder.records_path,
+        books.trial_record(plan.info, 0, values, "done", metrics={METRIC: 0.9}),
+    )
+    session = tuner.Session(books.Bookkeeper(folder, plan.info), {}, 1, lambda event: None)
+    missing = missing_trials(plan, session)
+    assert missing is not None
+    assert missing.trials == TRIALS - 1
     assert asked_to_end(tmp_path) == {"0001"}
-    assert study.trials[1].intermediate_values == {14: 0.5}
+    told = open_journal(folder.journal_path, "s", SPACE.objective).trials
+    assert told[1].intermediate_values == {14: 0.5}
 
 
 def test_a_study_that_ended_runs_nothing_again(

@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -17,15 +16,13 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.trial import TrialState
-from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from r2d_ray.errors import UserError
 from r2d_ray.records import Evaluation, Objective, TrialRecord
+from r2d_ray.search.pruner import RungPruner
 from r2d_ray.search.samplers import SAMPLERS, WARM, grid_points, is_ours, make_sampler
 from r2d_ray.search.searcher import (
-    REDUCTION_FACTOR,
-    SelfEndingASHA,
     StudySearcher,
     open_journal,
     settle,
@@ -283,6 +280,36 @@ def test_evaluations_stand_in_the_journal_while_a_trial_runs(tmp_path: Path) -> 
     assert journal(tmp_path).trials[0].state == TrialState.RUNNING
 
 
+def test_the_request_to_end_comes_before_the_journal_hears_of_the_evaluation(
+    tmp_path: Path,
+) -> None:
+    """A kill between the two asks again; the other way round it would lose the request."""
+
+    class KilledError(BaseException):
+        pass
+
+    def ask_to_end(number: int) -> None:
+        assert number == 1
+        raise KilledError
+
+    pruner = RungPruner(OBJECTIVE, 6, 12)
+    search = searcher(journal(tmp_path), ask_to_end=ask_to_end, pruner=pruner)
+    ask(search, "a")
+    search.on_trial_result("a", {"step": 8, METRIC: 0.9})
+    ask(search, "b")
+    search.on_trial_result("b", {"step": 4, METRIC: 0.1})
+    with pytest.raises(KilledError):
+        search.on_trial_result("b", {"step": 8, METRIC: 0.5})
+    assert journal(tmp_path).trials[1].intermediate_values == {4: 0.1}
+    asked: list[int] = []
+    again = searcher(journal(tmp_path), ask_to_end=asked.append, pruner=pruner)
+    again.hear(1, 8, 0.5)
+    again.hear(1, 8, 0.5)
+    again.hear(1, 10, 0.5)
+    assert asked == [1]
+    assert journal(tmp_path).trials[1].intermediate_values == {4: 0.1, 8: 0.5, 10: 0.5}
+
+
 def test_a_trial_whose_driver_died_is_settled_from_its_record(tmp_path: Path) -> None:
     known: list[tuple[int, dict[str, Any]]] = []
 
@@ -389,89 +416,3 @@ def test_a_grid_over_a_range_is_refused_with_the_field() -> None:
 def test_an_unknown_sampler_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(UserError, match=r"'cma'.*gp, grid, qmc, random, tpe"):
         make_sampler("cma", 1, 0, SPACE)
-
-
-# ASHA
-
-
-def asha(asked: list[int], mode: str = "max") -> SelfEndingASHA:
-    return SelfEndingASHA(
-        metric=METRIC, mode=mode, rung_step=65, max_steps=100, ask_to_end=asked.append
-    )
-
-
-def tell(scheduler: SelfEndingASHA, number: int, step: int, value: float) -> str:
-    trial = SimpleNamespace(trial_id=f"id{number}", config={"trial": number})
-    scheduler.on_trial_add(None, trial)
-    return scheduler.on_trial_result(None, trial, {"step": step, METRIC: value})
-
-
-def test_a_trial_is_never_stopped_but_asked_to_end_if_it_is_not_in_the_best_third() -> None:
-    asked: list[int] = []
-    scheduler = asha(asked)
-    assert REDUCTION_FACTOR == 3
-    # Cutoff: the percentile 66.7 of the values before. 0.5 is the first; 0.8 is above; 0.6 lies
-    # below the 0.7 between 0.5 and 0.8; 0.9 is above.
-    for number, value in enumerate([0.5, 0.8, 0.6, 0.9]):
-        assert tell(scheduler, number, 65, value) == TrialScheduler.CONTINUE
-    assert asked == [2]
-
-
-def test_of_a_loss_the_larger_is_the_worse() -> None:
-    asked: list[int] = []
-    scheduler = asha(asked, mode="min")
-    for number, value in enumerate([0.5, 0.8, 0.4]):
-        tell(scheduler, number, 70, value)
-    assert asked == [1]
-
-
-def test_only_the_first_evaluation_at_the_rung_decides() -> None:
-    asked: list[int] = []
-    scheduler = asha(asked)
-    tell(scheduler, 0, 65, 0.9)
-    assert tell(scheduler, 1, 64, 0.1) == TrialScheduler.CONTINUE
-    assert asked == []  # before the rung
-    tell(scheduler, 1, 70, 0.1)
-    assert asked == [1]
-    tell(scheduler, 1, 80, 0.1)
-    assert asked == [1]
-    assert tell(scheduler, 2, 100, 0.1) == TrialScheduler.CONTINUE
-    assert asked == [1]  # it has ended by itself
-
-
-def test_what_former_sessions_saw_at_the_rung_counts_once_and_is_not_decided_again() -> None:
-    asked: list[int] = []
-    scheduler = asha(asked)
-    scheduler.remember(0, {40: 0.2, 80: 0.9, 100: 0.95})  # best so far; the rung is 65
-    scheduler.remember(1, {40: 0.99})  # was killed before the rung
-    scheduler.remember(2, {70: 0.5})  # was not asked to end, and goes on
-    tell(scheduler, 2, 80, 0.6)
-    assert asked == []
-    tell(scheduler, 3, 65, 0.7)  # the best third of 0.9 and 0.5 begins at 0.77
-    assert asked == [3]
-    tell(scheduler, 1, 70, 0.71)  # of 0.9, 0.5 and 0.7: at 0.77
-    tell(scheduler, 4, 70, 0.8)  # of 0.9, 0.5, 0.7 and 0.71: at 0.71; of 0.6 too, the same
-    assert asked == [3, 1]
-    least = asha(asked, mode="min")
-    least.remember(0, {70: 0.5})
-    tell(least, 5, 65, 0.9)
-    assert asked == [3, 1, 5]
-
-
-def test_evaluations_that_nobody_heard_of_are_decided_and_told_as_they_would_have_been(
-    tmp_path: Path,
-) -> None:
-    study = journal(tmp_path)
-    search = searcher(study)
-    ask(search, "a")
-    search.on_trial_result("a", {"step": 40, METRIC: 0.2})
-    asked: list[int] = []
-    scheduler = asha(asked)
-    scheduler.remember(1, {70: 0.4})
-    scheduler.catch_up(study, 0, {40: 0.2, 60: 0.3, 80: 0.39, 90: 0.41})
-    assert asked == [0]
-    assert study.trials[0].intermediate_values == {40: 0.2, 60: 0.3, 80: 0.39, 90: 0.41}
-    scheduler = asha(asked)
-    scheduler.remember(0, study.trials[0].intermediate_values)
-    scheduler.catch_up(study, 0, study.trials[0].intermediate_values)
-    assert asked == [0]

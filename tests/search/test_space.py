@@ -13,9 +13,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from r2d_ray.config import PROFILES, build_config
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import METHODS
+from r2d_ray.search.domain import Domain
 from r2d_ray.search.space import (
     SPACES,
-    Domain,
     SearchSpace,
     distributions,
     load_search_space,

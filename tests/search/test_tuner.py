@@ -18,10 +18,11 @@ from r2d_ray.distributed.stage_job import STOP_FILE, TrainingJob
 from r2d_ray.errors import UserError
 from r2d_ray.records import Objective, StudyInfo, TrialRecord, read_jsonl
 from r2d_ray.search import trial as trial_module
+from r2d_ray.search.domain import Domain
+from r2d_ray.search.run import ask_to_end, reconcile
 from r2d_ray.search.searcher import StudySearcher, open_journal
-from r2d_ray.search.space import Domain, SearchSpace, distributions
+from r2d_ray.search.space import SearchSpace, distributions
 from r2d_ray.search.trial import evaluations_left, one_line, run_trial, rung_step, train_trial
-from r2d_ray.search.tuner import ask_to_end, reconcile
 from r2d_ray.study.books import OUTCOME, Bookkeeper, outcome_of, save_outcome, trial_record
 from r2d_ray.study.folder import StudyFolder
 

@@ -1,0 +1,155 @@
+"""The frame of a search and of a comparison: folder, lock, data, cluster, trials, result.
+
+It stands in `search/` because it drives Ray Tune; `comparison/` comes after and uses it too.
+"""
+
+from __future__ import annotations
+
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
+
+from r2d_ray.config import TrainConfig
+from r2d_ray.data.card import with_tokens
+from r2d_ray.data.examples import Splits
+from r2d_ray.data.prepare import open_prepared, prepare
+from r2d_ray.distributed.cluster import Capacity, check_shared_storage, connect
+from r2d_ray.records import StudyInfo
+from r2d_ray.search.tuner import Event, Session, StatelessSearcher, StudyNote, drive
+from r2d_ray.storage import write_json
+from r2d_ray.study.books import Bookkeeper
+from r2d_ray.study.folder import StudyFolder, open_study
+from r2d_ray.study.lock import StudyLock
+from r2d_ray.study.settings import StudySettings
+
+
+class Plan(Protocol):
+    """What a plan of either kind says; nothing is written or run before it stands."""
+
+    @property
+    def settings(self) -> StudySettings:
+        """What was asked."""
+
+    @property
+    def splits(self) -> Splits:
+        """The data."""
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+
+    @property
+    def info(self) -> StudyInfo:
+        """What study.json says."""
+
+    def with_info(self, info: StudyInfo) -> Self:
+        """Return the plan with another study.json."""
+
+
+P = TypeVar("P", bound=Plan)
+
+
+class Missing(NamedTuple):
+    """Trials that have not ended yet: who hands them out, and how many."""
+
+    searcher: StatelessSearcher
+    trials: int
+
+
+class StudyRun(ABC, Generic[P]):
+    """From a plan to its result; the same plan again goes on where the last run ended."""
+
+    keep_all: ClassVar[bool] = False  # the weights of every trial, not of the best alone
+
+    def __init__(self, plan: P) -> None:
+        self.plan = plan
+
+    @abstractmethod
+    def configs(self) -> Iterable[tuple[str, TrainConfig]]:
+        """Return whose data is prepared: rationale source (`""`: none named) and config."""
+
+    def take_up(self, folder: StudyFolder, stored: StudyInfo) -> None:
+        """Fit the plan to the stored study."""
+
+    @abstractmethod
+    def missing(self, session: Session) -> Missing | None:
+        """Return what is still to be trained, None if it is nothing."""
+
+    @abstractmethod
+    def finish(self, session: Session) -> dict[str, Any] | None:
+        """Evaluate and return the result, None if trials are still missing."""
+
+    def run(
+        self,
+        address: str | None,
+        capacity: Capacity,
+        concurrency: int,
+        show: Callable[[Event], None],
+    ) -> dict[str, Any] | None:
+        """Run or resume the study; return its result, None if it was stopped and can be resumed.
+
+        Raises:
+            UserError: for data that cannot be tokenised, a folder in use or of another study.
+        """
+        plan = self.plan
+        absent = absent_folders(plan.settings.storage_path)
+        extend = bool(plan.settings.extend)
+        opened = open_study(
+            plan.settings.storage_path, plan.name, plan.info, plan.settings.resume, extend=extend
+        )
+        folder = opened.folder
+        with StudyLock(folder.root):
+            for note in opened.notes:
+                show(StudyNote(f"resumed with another version: {note}"))
+            self.take_up(folder, opened.info)
+            try:
+                prepared = {
+                    source: self.prepare(config, folder) for source, config in self.configs()
+                }
+            except Exception:
+                if not opened.resumed:
+                    remove_new(folder.root, absent)
+                raise
+            if not opened.resumed:
+                self.note_tokens(folder, next(iter(prepared.values())))
+            if address is None:
+                connect(None, capacity)
+            check_shared_storage(folder.root)
+            books = Bookkeeper(folder, self.plan.info, self.keep_all)
+            session = Session(books, prepared, concurrency, show)
+            self.train(session)
+            return self.finish(session)
+
+    def prepare(self, config: TrainConfig, folder: StudyFolder) -> Path:
+        """Tokenise the data for a config unless it is there; return its folder."""
+        return prepare(self.plan.splits, config, folder.prepared_dir)
+
+    def note_tokens(self, folder: StudyFolder, prepared_dir: Path) -> None:
+        """Enter the token lengths and cut shares into a new study's data card."""
+        card = with_tokens(self.plan.info.data_card, open_prepared(prepared_dir).info["tokens"])
+        info = self.plan.info.model_copy(update={"data_card": card})
+        self.plan = self.plan.with_info(info)
+        write_json(folder.info_path, info.model_dump(mode="json"))
+
+    def train(self, session: Session) -> None:
+        """Run the trials that are still missing."""
+        missing = self.missing(session)
+        if missing is not None:
+            drive(session, *missing)
+
+
+def absent_folders(storage_path: str) -> list[Path]:
+    """Return the folders of a storage path that are not there yet, the innermost first."""
+    storage = Path(storage_path).expanduser().absolute()
+    return [place for place in (storage, *storage.parents) if not place.exists()]
+
+
+def remove_new(root: Path, absent: Sequence[Path]) -> None:
+    """Remove a study that was just made, and the folders that were made for it: nothing is left."""
+    shutil.rmtree(root)
+    with suppress(OSError):  # another study may lie there by now
+        for place in absent:
+            place.rmdir()
