@@ -1,4 +1,4 @@
-"""Pictures of a search: Optuna's own, on a study rebuilt in memory, and ASHA's rung."""
+"""Pictures of a search: Optuna's own, on a study rebuilt in memory, and the pruner's rung."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def _curves(rebuilt: optuna.Study, space: SearchSpace) -> Picture | str:
 def _rung(study: Study, space: SearchSpace) -> Picture | str:
     done = [record for record in study.done() if record.rung]
     if not done:
-        return "rung against final score: no finished trial has a score at ASHA's rung"
+        return "rung against final score: no finished trial has a score at the pruner's rung"
     rung, final = [r.rung["value"] for r in done], [r.metrics[space.metric] for r in done]
     pruned = [r for r in study.records if r.status == "pruned" and r.rung]
     ends = [*rung, *final, *(r.rung["value"] for r in pruned)]
@@ -219,13 +219,15 @@ def _rung(study: Study, space: SearchSpace) -> Picture | str:
         for r, x, y in zip(done, rung, final, strict=True)
     ]
     description = (
-        f"Validation {space.metric} up to ASHA's rung (step {step}) and at the end. "
+        f"Validation {space.metric} up to the pruner's rung (step {step}) and at the end. "
         f"{_correlation(rung, final)} Rung, end: {listed(pairs)}."
     )
     if pruned:
         ended = listed([f"trial {r.trial}: {number(r.rung['value'])}" for r in pruned])
         description += f" Pruned after the rung, without an end, at the foot: {ended}."
-    return Picture("rung", "ASHA's rung and the final score", description, *draw_panels([panel]))
+    return Picture(
+        "rung", "The pruner's rung and the final score", description, *draw_panels([panel])
+    )
 
 
 def _dots(

@@ -71,6 +71,10 @@ class StudyRun(ABC, Generic[P]):
     def configs(self) -> Iterable[tuple[str, TrainConfig]]:
         """Return whose data is prepared: rationale source (`""`: none named) and config."""
 
+    def extends(self) -> bool:
+        """Return whether trials are to be added to a stored study."""
+        return False
+
     def take_up(self, folder: StudyFolder, stored: StudyInfo) -> None:
         """Fit the plan to the stored study."""
 
@@ -94,11 +98,10 @@ class StudyRun(ABC, Generic[P]):
         Raises:
             UserError: for data that cannot be tokenised, a folder in use or of another study.
         """
-        plan = self.plan
-        absent = absent_folders(plan.settings.storage_path)
-        extend = bool(plan.settings.extend)
+        plan, storage = self.plan, self.plan.settings.storage_path
+        absent = absent_folders(storage)
         opened = open_study(
-            plan.settings.storage_path, plan.name, plan.info, plan.settings.resume, extend=extend
+            storage, plan.name, plan.info, plan.settings.resume, extend=self.extends()
         )
         folder = opened.folder
         with StudyLock(folder.root):

@@ -73,6 +73,10 @@ class SearchRun(StudyRun[StudyPlan]):
         """Yield trial 0's config: no searched field changes what is prepared."""
         yield "", self.plan.config
 
+    def extends(self) -> bool:
+        """Return whether `--extend` was given."""
+        return bool(self.plan.settings.extend)
+
     def take_up(self, folder: StudyFolder, stored: StudyInfo) -> None:
         """Take over the stored study's number of trials."""
         self.plan = with_trials(self.plan, folder, stored)

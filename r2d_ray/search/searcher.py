@@ -192,10 +192,11 @@ class StudySearcher(StatelessSearcher):
         A request to end comes before the entry: what the journal holds is decided, whatever is
         killed when.
         """
-        frozen = self.study.trials[number]
+        trials = self.study.trials
+        frozen = trials[number]
         if step in frozen.intermediate_values or frozen.state.is_finished():
             return
-        if self.pruner and self.pruner.asks_to_end(self.study.trials, number, step, best):
+        if self.pruner and self.pruner.asks_to_end(trials, number, step, best):
             self.ask_to_end(number)
         optuna.trial.Trial(self.study, frozen._trial_id).report(best, step)
 

@@ -35,7 +35,7 @@ def evaluations_left(folder: StudyFolder, number: int, objective: Objective) -> 
 
 
 def rung_step(max_steps: int) -> int:
-    """Return the step of ASHA's one rung."""
+    """Return the step of the pruner's one rung."""
     return math.ceil(RUNG_RATIO * max_steps)
 
 
