@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from r2d_ray.config import build_config
+from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.distributed.stage1_cache import stage1_weights
 from r2d_ray.distributed.stage_job import TrainingJob, run_training
 from r2d_ray.records import Evaluation, Objective, StudyInfo, TrialRecord
@@ -87,15 +87,7 @@ def train_trial(
     from r2d_ray.model.flops import costs  # it loads a library of models
 
     config = build_config({**info.config, **values})
-    stage1: dict[str, Any] = {}
-    weights = None
-    if config.stage1_max_steps:
-        entry = stage1_weights(config, prepared_dir, folder.stage1_dir, lambda job: train(job, []))
-        weights = entry.folder
-        names = ("selected_step", "best_metric", "steps_done")
-        stage1 = {"key": entry.key, "built_here": entry.built_here}
-        stage1 |= {name: entry.outcome[name] for name in names}
-        stage1 |= costs(entry.outcome["series"], entry.outcome["steps_done"])
+    weights, stage1 = first_stage(config, prepared_dir, folder, train)
     objective = info.objective
     metric = objective.metric
     job = TrainingJob(config, "stage2", prepared_dir, folder.trial_dir(number), weights, metric)
@@ -121,6 +113,20 @@ def train_trial(
         step_s=outcome["step_s"],
         device=outcome["device"],
     )
+
+
+def first_stage(
+    config: TrainConfig, prepared_dir: Path, folder: StudyFolder, train: Train
+) -> tuple[Path | None, dict[str, Any]]:
+    """Return the weights of the shared stage 1 and what a record says of it; none without one."""
+    from r2d_ray.model.flops import costs
+
+    if not config.stage1_max_steps:
+        return None, {}
+    entry = stage1_weights(config, prepared_dir, folder.stage1_dir, lambda job: train(job, []))
+    told = {name: entry.outcome[name] for name in ("selected_step", "best_metric", "steps_done")}
+    made = {"key": entry.key, "built_here": entry.built_here}
+    return entry.folder, made | told | costs(entry.outcome["series"], entry.outcome["steps_done"])
 
 
 def _rung_evaluation(curve: tuple[Evaluation, ...], max_steps: int) -> int:

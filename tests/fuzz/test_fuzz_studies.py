@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from r2d_ray.compare import main as compare_main
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
 from r2d_ray.records import write_jsonl
-from r2d_ray.search import run as runner
+from r2d_ray.search import frame
 from r2d_ray.search.plan import make_plan
 from r2d_ray.study.books import trial_record
 from r2d_ray.study.folder import StudyFolder, open_study
@@ -69,8 +69,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         def reached(*_: object) -> None:
             raise Accepted
 
-        patch.setattr(runner, "connect", reached)
-        patch.setattr(runner, "prepare", lambda splits, config, root: root)
+        patch.setattr(frame, "connect", reached)
+        patch.setattr(frame, "prepare", lambda splits, config, root: root)
         yield place
 
 

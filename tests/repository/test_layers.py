@@ -31,8 +31,8 @@ METHOD_MAY_IMPORT = {
     *("torch", "numpy", "transformers", "pydantic"),
     *("r2d_ray.config", "r2d_ray.errors", "r2d_ray.model", "r2d_ray.method"),
 }
-RAY_LIVES_IN = {"distributed", "search"}
-PRINTING = {"cli", "tune", "compare", "predict"}
+RAY_LIVES_IN = {"distributed", "search", "functions"}
+PRINTING = {"cli", "tune", "compare", "predict", "__main__"}
 MAX_LINES = 250
 LONGER = {"config.py"}  # every number of a run, with unit, bounds and source, in one list
 MAX_FUNCTION = 45

@@ -23,7 +23,7 @@ from r2d_ray.search.space import SearchSpace
 from r2d_ray.search.tuner import Event, Session, StudyNote
 from r2d_ray.study.folder import StudyFolder
 from r2d_ray.study.lock import StudyLock
-from r2d_ray.study.settings import StudySettings
+from r2d_ray.study.settings import SearchSettings
 
 SPACE = SearchSpace(
     name="s",
@@ -54,7 +54,7 @@ def one_node(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def plan(storage: Path, **more: Any) -> StudyPlan:
     config = tiny_config(stage1_max_steps=0)
-    settings = StudySettings.model_validate(
+    settings = SearchSettings.model_validate(
         {"dataset": "toy", "profile": "embedded", "num_samples": 2, "storage_path": str(storage)}
     )
     info = toy_info("s", config, SPACE.model_dump(mode="json"), 2).model_copy(update=more)
