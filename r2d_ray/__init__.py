@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from r2d_ray.data.sources import DataRequest, load_splits
     from r2d_ray.functions import predict_rows, run_comparison, run_search
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "DataRequest",
     "TrainConfig",
