@@ -77,10 +77,11 @@ def address() -> Iterator[str]:
 
 def start(root: Path, address: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, soak_session.__file__, str(root), address, str(TRIALS)]
-    tests = str(Path(__file__).parents[1])
+    tests = Path(__file__).parents[1]
+    places = os.pathsep.join(map(str, (tests, tests.parent)))
     with root.with_name("log.txt").open("ab") as log:
         return subprocess.Popen(
-            command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": tests}
+            command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": places}
         )
 
 
