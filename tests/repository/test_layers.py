@@ -23,8 +23,7 @@ ORDER = [
     "comparison",
     "cli",
     "tune compare predict",
-    "train functions",
-    "__main__",
+    "train functions __main__",
 ]
 """From left to right: a room may import those of earlier lines, and none of its own line."""
 METHOD_MAY_IMPORT = {
