@@ -106,7 +106,7 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
-                said = f"key {key.value!r} stands twice"
+                said = f"key {key.value!r} appears twice"
                 raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)

@@ -58,13 +58,13 @@ def parse_columns(text: str) -> dict[str, str]:
         target = f"{RATIONALE}human" if target == "rationale" else target
         if target.startswith(RATIONALE):
             if target.endswith(EVERY) != column.endswith(EVERY):
-                raise UserError(f"--columns {pair!r}: rationale.* goes with COLUMN.* and only so")
+                raise UserError(f"--columns {pair!r}: rationale.* needs COLUMN.*, and the reverse")
             if not target.endswith(EVERY):
                 check_source_name(target.removeprefix(RATIONALE), "--columns")
         elif target not in TARGETS:
             raise unknown("--columns target", target, [*TARGETS, f"{RATIONALE}SOURCE"])
         if target in columns:
-            raise UserError(f"--columns {pair!r}: {target} is named twice")
+            raise UserError(f"--columns {pair!r}: {target} is given twice")
         columns[target] = column
     return columns
 
@@ -87,13 +87,13 @@ def table_rows(parts: Parts, columns: Mapping[str, str], labelled: bool = True) 
 
     Raises:
         UserError: naming file, line and column, for a missing column, an empty question or
-            label, a wrong type, a repeated id, or a label that is none of the row's choices.
+            label, a wrong type, a repeated id, or a label that is not among the row's choices.
     """
     records = [record for part in parts.values() for record in part]
     for target, column in columns.items():
         if not any(_has(record, column) for record in records):
             raise UserError(
-                f"--columns {target}={column}: {_place(records[0], column)}, nor has a later row"
+                f"--columns {target}={column}: {_place(records[0], column)}, nor does any later row"
             )
     reader = _RowReader(
         columns,
@@ -107,7 +107,7 @@ def table_rows(parts: Parts, columns: Mapping[str, str], labelled: bool = True) 
         for number, record in enumerate(members, start=1):
             row = reader.example(record, f"{part or 'row'}-{number}")
             if row.id in seen:
-                raise UserError(f"{record.where}: id {row.id!r} was used before, at {seen[row.id]}")
+                raise UserError(f"{record.where}: id {row.id!r} was already used at {seen[row.id]}")
             seen[row.id] = record.where
             rows.append(row)
             split = part or _split(record, columns)

@@ -46,7 +46,7 @@ def body_ids(
     if len(question) > budget:
         raise UserError(
             f"row {row.id!r}: question and choices have {len(question)} tokens "
-            f"(allowed: {budget}, what max_input_length leaves beside the longest prefix; only the "
+            f"(allowed: {budget}, what max_input_length leaves after the longest prefix; only the "
             "context is ever cut: --set max_input_length=N)"
         )
     context = encode(tokenizer, row.context) if row.context else []

@@ -119,7 +119,8 @@ def pick_source(splits: Splits, wanted: str | None) -> str | None:
     if wanted not in sources:
         allowed = ", ".join(sources) or "none"
         raise UserError(
-            f"rationale source {wanted!r} has no training row in {splits.name} (allowed: {allowed})"
+            f"rationale source {wanted!r} is in no training row of {splits.name} "
+            f"(allowed: {allowed})"
         )
     return wanted
 
@@ -133,11 +134,11 @@ def check_splits(splits: Splits) -> None:
     seen: set[str] = set()
     for name, rows in splits.items():
         if not rows:
-            raise UserError(f"{splits.name}: the {name} split has no row")
+            raise UserError(f"{splits.name}: the {name} split has no rows")
         for row in rows:
             where = f"{splits.name}: {name} row {row.id!r}"
             if row.id in seen:
-                raise UserError(f"{where}: the id occurs twice")
+                raise UserError(f"{where}: the id appears twice")
             seen.add(row.id)
             if not row.question.strip():
                 raise UserError(f"{where}: the question is empty")
@@ -146,7 +147,7 @@ def check_splits(splits: Splits) -> None:
         counts = Counter(row.label for row in splits.train)
         missing = [label for label in splits.labels if not counts[label]]
         if missing:
-            raise UserError(f"{splits.name}: label {missing[0]!r} has no training row")
+            raise UserError(f"{splits.name}: label {missing[0]!r} is in no training row")
 
 
 def check_label(row: Example, labels: Sequence[str], where: str) -> None:

@@ -27,7 +27,7 @@ FilledText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of a file as it stands there; `where` is `file:line`, or `file: row n`."""
+    """One row of a file as it is written; `where` is `file:line`, or `file: row n`."""
 
     where: str
     values: dict[str, Any]
@@ -70,7 +70,7 @@ def parse_json(text: str, where: str) -> Any:
         line = f":{error.lineno}" if "\n" in text else ""
         raise UserError(f"{where}{line}: not JSON at column {error.colno}: {error.msg}") from None
     except UnicodeEncodeError:
-        raise UserError(f"{where}: half of a surrogate pair is no text") from None
+        raise UserError(f"{where}: half of a surrogate pair is not text") from None
     except (RecursionError, ValueError) as error:
         raise UserError(f"{where}: not usable JSON: {error}") from None
     return value
@@ -80,7 +80,7 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"key {twice[:80]!r} stands twice")
+        raise ValueError(f"key {twice[:80]!r} appears twice")
     return members
 
 
@@ -109,7 +109,7 @@ def read_jsonl(path: Path) -> list[Record]:
     """Return the objects of a file with one JSON object a line; blank lines are left out.
 
     Raises:
-        UserError: for a line that is no object.
+        UserError: for a line that is not an object.
     """
     records = []
     # str.splitlines would also split at characters that JSON allows inside a text.
@@ -119,7 +119,7 @@ def read_jsonl(path: Path) -> list[Record]:
         value = parse_json(line, f"{path}:{number}")
         if not isinstance(value, dict):
             kind = type(value).__name__
-            raise UserError(f"{path}:{number}: type {kind}, expected one JSON object a line")
+            raise UserError(f"{path}:{number}: type {kind}, expected one JSON object per line")
         records.append(Record(f"{path}:{number}", value))
     return records
 
@@ -137,7 +137,7 @@ def read_csv(path: Path) -> list[Record]:
     number, header = next(lines)
     for name in header:
         if not name.strip() or header.count(name) > 1:
-            raise UserError(f"{path}:{number}: column name {name!r} is empty or occurs twice")
+            raise UserError(f"{path}:{number}: column name {name!r} is empty or appears twice")
     records = []
     for number, values in lines:
         if len(values) != len(header):
@@ -146,7 +146,7 @@ def read_csv(path: Path) -> list[Record]:
             )
         records.append(Record(f"{path}:{number}", dict(zip(header, values, strict=True))))
     if not records:
-        raise UserError(f"{path}: a header but no row")
+        raise UserError(f"{path}: a header but no rows")
     return records
 
 
@@ -166,7 +166,7 @@ def read_parquet(path: Path) -> list[Record]:
     """Return the rows of a Parquet file.
 
     Raises:
-        UserError: if it is no Parquet file, has a column twice, values that Python has not, or no
+        UserError: if it is not a Parquet file, has a column twice, values unknown to Python, or no
             row.
     """
     import pyarrow
@@ -177,12 +177,12 @@ def read_parquet(path: Path) -> list[Record]:
         table = pyarrow.parquet.ParquetFile(path).read()
         for name in table.column_names:
             if table.column_names.count(name) > 1:  # a row would keep the last one silently
-                raise UserError(f"{path}: column name {name!r} occurs twice")
+                raise UserError(f"{path}: column name {name!r} appears twice")
         rows = table.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: not a Parquet file: {str(error).splitlines()[0]}") from None
     if not rows:
-        raise UserError(f"{path}: no row")
+        raise UserError(f"{path}: no rows")
     return [Record(f"{path}: row {number}", row) for number, row in enumerate(rows, start=1)]
 
 

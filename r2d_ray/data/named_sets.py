@@ -20,34 +20,34 @@ class NamedSet:
 NAMED_SETS = {
     "bioasq": NamedSet(
         "CC BY 2.5",
-        "register at participants-area.bioasq.org, download the golden files of Task B",
+        "register at participants-area.bioasq.org and download the golden files of Task B",
         has_sample=True,
     ),
     "pubmedqa": NamedSet(
         "MIT",
-        "take ori_pqal.json and test_ground_truth.json from github.com/pubmedqa/pubmedqa",
+        "download ori_pqal.json and test_ground_truth.json from github.com/pubmedqa/pubmedqa",
         ("qiaojin/PubMedQA", "pqa_labeled"),
         has_sample=True,
     ),
     "triage": NamedSet(
         NOT_STATED,
-        "no public copy of such notes is known: write your own as a table of "
+        "no public copy of such notes is known: write your own as a table with "
         "question, context, label, rationale.SOURCE",
         has_sample=True,
     ),
     "medmcqa": NamedSet(
         "MIT",
-        "take train.json and dev.json from github.com/medmcqa/medmcqa",
+        "download train.json and dev.json from github.com/medmcqa/medmcqa",
         ("openlifescienceai/medmcqa", None),
     ),
     "medreason": NamedSet(
         NOT_STATED,
-        "get MedReason from github.com/UCSC-VLAA/MedReason and write it as a table of "
+        "get MedReason from github.com/UCSC-VLAA/MedReason and write it as a table with "
         "question, choices, label, rationale",
     ),
     "ddxplus": NamedSet(
         "CC BY 4.0",
-        "get DDXPlus from github.com/mila-iqia/ddxplus and write it as a table of "
+        "get DDXPlus from github.com/mila-iqia/ddxplus and write it as a table with "
         "question, context, label, rationale",
     ),
 }

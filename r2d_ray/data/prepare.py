@@ -122,7 +122,7 @@ def check_join(tokenizer: PreTrainedTokenizerBase, splits: Splits) -> None:
             tokenizer, body
         ):
             raise UserError(
-                f"the tokenizer does not split at white space: {prefix!r} joins the body"
+                f"the tokenizer does not split at white space: {prefix!r} merges with the body"
             )
 
 

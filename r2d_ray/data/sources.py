@@ -84,13 +84,13 @@ def locate(request: DataRequest) -> Location:
 
     Raises:
         UserError: for an unknown name, a path that does not exist, a hub set under `embedded` or
-            without revision, or a named set that is nowhere, saying how to get it.
+            without revision, or a named set that is not found, saying how to get it.
     """
     name = request.dataset
     if name in NAMED_SETS:
         return _locate_named(request, NAMED_SETS[name])
     if request.data is not None:
-        raise UserError(f"--data {request.data}: only for a named set, not with --dataset {name}")
+        raise UserError(f"--data {request.data}: for a named set only, not --dataset {name}")
     if name.startswith(HUB):
         address, at, revision = name.removeprefix(HUB).partition("@")
         if not (address and at and revision):
@@ -121,8 +121,8 @@ def _locate_named(request: DataRequest, known: NamedSet) -> Location:
     if request.profile == "embedded" and known.has_sample:
         return Location("sample", name, name)
     raise UserError(
-        f"--dataset {name}: no copy under --profile {request.profile}: {known.how_to_get}, "
-        "and give --data PATH"
+        f"--dataset {name}: not available with --profile {request.profile}: {known.how_to_get}, "
+        "then pass --data PATH"
     )
 
 
@@ -138,7 +138,7 @@ def load_splits(request: DataRequest) -> Splits:
     """Return the checked splits of a request: located, read, split, without leaks, limited.
 
     Raises:
-        UserError: one line for anything that is wrong with the request or its rows.
+        UserError: in one line, for anything wrong with the request or its rows.
     """
     if request.limit is not None and request.limit < 1:
         raise UserError(f"--limit {request.limit}: expected at least 1")
@@ -146,13 +146,18 @@ def load_splits(request: DataRequest) -> Splits:
         raise UserError(f"--rationale-rows {request.rationale_rows}: expected at least 1")
     location = locate(request)
     if request.sample_rows is not None and location.kind != "sample":
-        raise UserError(f"--sample-rows: {location.name} is no embedded sample (allowed: --limit)")
+        raise UserError(
+            f"--sample-rows: {location.name} is not an embedded sample (allowed: --limit)"
+        )
     splits = _sample(request, location) if location.kind == "sample" else _read(request, location)
     train, validation, test, dropped = remove_leaks(splits.train, splits.validation, splits.test)
     labels = splits.labels or fixed_labels((*train, *validation, *test))
     if request.limit is not None:
         if request.limit < len(labels):
-            raise UserError(f"--limit {request.limit}: {splits.name} has {len(labels)} labels")
+            raise UserError(
+                f"--limit {request.limit}: {splits.name} has {len(labels)} labels "
+                "(allowed: as many or more)"
+            )
         train, validation, test = (
             limit_rows(rows, request.limit, request.seed) for rows in (train, validation, test)
         )
@@ -178,7 +183,7 @@ def _sample(request: DataRequest, location: Location) -> Splits:
     from r2d_ray.data.samples import build_sample
 
     if request.columns:
-        raise UserError(f"--columns: {location.name} has its own columns")
+        raise UserError(f"--columns: {location.name} has fixed columns")
     # The sample is one data set, whatever the run's seed: results of several seeds compare.
     return build_sample(location.address, seed=0, sizes=request.sample_rows)
 
@@ -200,7 +205,7 @@ def _rows(request: DataRequest, location: Location) -> SourceRows:
             return pubmedqa_of_hub(parts)
     elif official and (path.is_dir() or path.suffix.lower() == ".json"):
         if request.columns:
-            raise UserError(f"--columns: official {location.named} files have their own columns")
+            raise UserError(f"--columns: official {location.named} files have fixed columns")
         return official(path)
     else:
         parts = read_parts(path)
@@ -217,7 +222,7 @@ def _hub(location: Location) -> Parts:
     try:
         return hub_parts(name, known.hub[1], revision)
     except UserError as error:
-        raise UserError(f"{error}; or {known.how_to_get}, and give --data PATH") from None
+        raise UserError(f"{error}; or {known.how_to_get}, then pass --data PATH") from None
 
 
 def check_source(splits: Splits, source: str) -> None:
@@ -236,6 +241,6 @@ def check_source(splits: Splits, source: str) -> None:
     if not held:
         raise unknown("rationale source", source, training or ["none"])
     raise UserError(
-        f"rationale source {source!r} has no training row (it exists for {' and '.join(held)} "
+        f"rationale source {source!r} is in no training row (it exists for {' and '.join(held)} "
         f"rows only; training sources: {', '.join(training) or 'none'})"
     )

@@ -26,7 +26,7 @@ def read_parts(path: Path) -> Parts:
     for file in files:
         split = SPLIT_ALIASES.get(file.stem.lower())
         if split in named:
-            raise UserError(f"{path}: both {named[split].name} and {file.name} are its {split} set")
+            raise UserError(f"{path}: both {named[split].name} and {file.name} are {split} sets")
         if split:
             named[split] = file
     if named:

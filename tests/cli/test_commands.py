@@ -147,7 +147,11 @@ BAD = {
     "no DeepSpeed file": (["--deepspeed-config", "no.json"], "--deepspeed-config no.json", "read"),
     "DeepSpeed list": (["--deepspeed-config", "list.json"], "list.json", "JSON object"),
     "DeepSpeed without JSON": (["--deepspeed-config", "nan.json"], "deepspeed_config", "finite"),
-    "DeepSpeed key twice": (["--deepspeed-config", "twice.json"], "twice.json", "'a' stands twice"),
+    "DeepSpeed key twice": (
+        ["--deepspeed-config", "twice.json"],
+        "twice.json",
+        "appears twice",
+    ),
     "DeepSpeed tag": (["--set", "deepspeed_config={a: !!binary /w==}"], "deepspeed_config", "dict"),
     "share of a GPU": (["--gpus-per-worker", "1e-320"], "gpus_per_worker", "0.0001"),
     "part above one GPU": (["--gpus-per-worker", "1.5"], "gpus_per_worker = 1.5", "whole numbers"),

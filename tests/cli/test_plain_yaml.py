@@ -25,7 +25,7 @@ def test_plain_values_are_what_yaml_says(value: object) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\na: 2", "x:2: key 'a' stands twice"),
+        ("a: 1\na: 2", "x:2: key 'a' appears twice"),
         ("a: &b [1]", "x:1: YAML anchor 'b' (allowed: plain values only)"),
         ("a: *b", "x:1: YAML anchor 'b' (allowed: plain values only)"),
         ("!!set {a}", "x:1: YAML tag 'tag:yaml.org,2002:set' (allowed: plain values only)"),

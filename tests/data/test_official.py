@@ -178,7 +178,7 @@ BIOASQ_REFUSED = {
     "not an object": ([1], ": Input should be a valid dictionary"),
     "no yes/no question": (
         {"questions": [question("a", type="list")]},
-        ": no question of type yesno",
+        ": no questions of type yesno",
     ),
     "no answer": (
         {"questions": [{k: v for k, v in question("a").items() if k != "exact_answer"}]},
@@ -222,7 +222,7 @@ def test_a_folder_without_files_or_with_half_named_editions_is_refused(tmp_path)
         read_bioasq(tmp_path)
     for number, name in enumerate(("10B1.json", "11B1.json", "other.json")):
         batch(tmp_path / name, question(str(number)))
-    with pytest.raises(UserError, match="some files name their edition"):
+    with pytest.raises(UserError, match="some file names give an edition"):
         read_bioasq(tmp_path)
 
 
@@ -246,11 +246,13 @@ def test_a_language_models_text_is_a_source_only_where_its_label_is_the_gold_one
         "c": {"human"},
         "d": {"human"},
     }
-    assert source.notes == ("LLM texts whose label is the gold one: llm 1 of 3, other 0 of 1",)
+    assert source.notes == (
+        "LLM texts whose label matches the gold label: llm 1 of 3, other 0 of 1",
+    )
 
 
 WRITTEN_REFUSED = {
-    "twice": ([written("a"), written("a")], ":2: 'llm' of id 'a' is there twice"),
+    "twice": ([written("a"), written("a")], ":2: 'llm' of id 'a' appears twice"),
     "no source": ([{"id": "a", "text": "T", "label": "yes"}], ":1: source: Field required"),
     "hostile source": ([written("a", source="../x")], ":1: rationale source '../x' (allowed"),
 }
@@ -369,7 +371,7 @@ def test_medmcqas_hidden_answers_make_its_development_set_the_test(hidden):
 def test_medmcqa_refusals():
     with pytest.raises(UserError, match="does it count from 0 or from 1"):
         medmcqa_parts({"": [medmcqa("x", 1), medmcqa("y", 2)]})
-    with pytest.raises(UserError, match="f:y: cop 9 names no option"):
+    with pytest.raises(UserError, match="f:y: cop 9 is not an option's number"):
         medmcqa_parts({"": [medmcqa("x", 0), medmcqa("y", 9)]})
 
 

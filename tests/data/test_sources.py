@@ -83,11 +83,20 @@ def test_without_a_path_paper_asks_the_hub_and_embedded_takes_the_sample(dataset
 
 
 NOWHERE = {
-    ("bioasq", "paper"): "--dataset bioasq: no copy under --profile paper: register at ",
-    ("triage", "paper"): "--dataset triage: no copy under --profile paper: no public copy",
-    ("medmcqa", "embedded"): "--dataset medmcqa: no copy under --profile embedded: take train.json",
-    ("medreason", "paper"): "--dataset medreason: no copy under --profile paper: get MedReason",
-    ("ddxplus", "embedded"): "--dataset ddxplus: no copy under --profile embedded: get DDXPlus",
+    ("bioasq", "paper"): "--dataset bioasq: not available with --profile paper: register at ",
+    ("triage", "paper"): "--dataset triage: not available with --profile paper: no public copy",
+    (
+        "medmcqa",
+        "embedded",
+    ): "--dataset medmcqa: not available with --profile embedded: download",
+    (
+        "medreason",
+        "paper",
+    ): "--dataset medreason: not available with --profile paper: get Med",
+    (
+        "ddxplus",
+        "embedded",
+    ): "--dataset ddxplus: not available with --profile embedded: get DDX",
     ("biaosq", "embedded"): "unknown dataset 'biaosq'; did you mean 'bioasq'? (allowed: ",
     ("no/such.csv", "embedded"): "--dataset no/such.csv: no such file or folder",
     ("nosuch.csv", "embedded"): "--dataset nosuch.csv: no such file or folder",
@@ -107,7 +116,7 @@ def test_a_set_that_is_nowhere_is_refused_with_the_way_to_get_it(dataset, profil
 def test_paths_that_do_not_exist_are_refused_by_flag(monkeypatch, table):
     with pytest.raises(UserError, match=r"^--data /no/such: no such file or folder$"):
         locate(DataRequest("bioasq", data=Path("/no/such")))
-    with pytest.raises(UserError, match="only for a named set"):
+    with pytest.raises(UserError, match="for a named set only"):
         locate(DataRequest(str(table), data=table))
     monkeypatch.setenv("R2D_DATA", "/no/such")
     with pytest.raises(UserError, match=r"^R2D_DATA=/no/such: no such folder$"):
@@ -169,13 +178,13 @@ def test_a_label_without_a_training_row_is_refused(tmp_path, label, split):
     rows += [table_row(8, "yes", split="validation"), table_row(9, "yes", split="test")]
     rows += [table_row(10, label, split=split)]
     path = write_table(tmp_path / "a.jsonl", rows)
-    with pytest.raises(UserError, match=r"^a: label 'maybe' has no training row$"):
+    with pytest.raises(UserError, match=r"^a: label 'maybe' is in no training row$"):
         load_splits(DataRequest(str(path)))
 
 
 def test_two_rows_are_too_few_for_three_splits(tmp_path):
     path = write_table(tmp_path / "a.jsonl", [table_row(1), table_row(2)])
-    with pytest.raises(UserError, match=r"^a: the \w+ split has no row$"):
+    with pytest.raises(UserError, match=r"^a: the \w+ split has no rows$"):
         load_splits(DataRequest(str(path)))
 
 
@@ -206,7 +215,7 @@ def test_rationales_are_kept_on_as_many_training_rows_as_asked():
 
 
 def test_sizes_of_a_sample_are_refused_elsewhere(table):
-    with pytest.raises(UserError, match=r"^--sample-rows: my-notes is no embedded sample"):
+    with pytest.raises(UserError, match=r"^--sample-rows: my-notes is not an embedded sample"):
         load_splits(DataRequest(str(table), sample_rows=(140, 30, 30)))
     with pytest.raises(UserError, match="--rationale-rows 0: expected at least 1"):
         load_splits(DataRequest("triage", rationale_rows=0))
@@ -214,11 +223,11 @@ def test_sizes_of_a_sample_are_refused_elsewhere(table):
 
 def test_columns_belong_to_tables(tmp_path):
     columns = {"question": "q"}
-    with pytest.raises(UserError, match="--columns: bioasq-sample has its own columns"):
+    with pytest.raises(UserError, match="--columns: bioasq-sample has fixed columns"):
         load_splits(DataRequest("bioasq", columns=columns))
     file = tmp_path / "11B1_golden.json"
     file.write_text('{"questions": []}')
-    with pytest.raises(UserError, match="--columns: official bioasq files have their own"):
+    with pytest.raises(UserError, match="--columns: official bioasq files have fixed columns"):
         load_splits(DataRequest("bioasq", data=file, columns=columns))
 
 
@@ -283,7 +292,7 @@ def test_an_unreachable_hub_copy_says_what_else_can_be_done(monkeypatch):
         raise UserError("hub:x@main: cannot be loaded: ConnectionError: no route")
 
     monkeypatch.setattr(sources, "hub_parts", fail)
-    with pytest.raises(UserError, match=r"no route; or take ori_pqal\.json .* give --data PATH$"):
+    with pytest.raises(UserError, match=r"no route; or download ori_pqal.* pass --data PATH$"):
         load_splits(DataRequest("pubmedqa", profile="paper"))
     with pytest.raises(UserError, match=r"no route$"):
         load_splits(DataRequest("hub:owner/set@v1", profile="paper"))
@@ -296,7 +305,7 @@ def test_a_source_of_test_rows_only_is_refused_for_training(splits):
     with pytest.raises(UserError) as error:
         check_source(some, "gpt")
     assert str(error.value) == (
-        "rationale source 'gpt' has no training row "
+        "rationale source 'gpt' is in no training row "
         "(it exists for test rows only; training sources: human, llm)"
     )
     with pytest.raises(UserError, match="unknown rationale source 'humna'; did you mean 'human'"):

@@ -95,13 +95,13 @@ REFUSED = {
     ),
     "not UTF-8, CSV": ("a.csv", CSV_HEAD.encode() + b"a,b\xff,c,d,e\n", ":2: byte 0xff is not"),
     "not JSON": ("a.jsonl", jsonl(ROW) + '{"id": 1,\n', ":2: not JSON at column 10: Expecting"),
-    "a list": ("a.jsonl", jsonl(ROW) + "[1]\n", ":2: type list, expected one JSON object a line"),
+    "a list": ("a.jsonl", jsonl(ROW) + "[1]\n", ":2: type list, expected one JSON object per line"),
     "nested too deeply": ("a.jsonl", "[" * 100_000, ":1: not usable JSON: "),
     "a number of 5,000 digits": ("a.jsonl", '{"id": ' + "1" * 5000 + "}", ":1: not usable JSON: "),
     "half a surrogate pair": (
         "a.jsonl",
         '{"question": "\\ud800", "label": "yes"}',
-        ":1: half of a surrogate pair is no text",
+        ":1: half of a surrogate pair is not text",
     ),
     "missing column": (
         "a.jsonl",
@@ -136,12 +136,12 @@ REFUSED = {
         ":1: column 'question' is empty",
     ),
     "empty label": ("a.csv", CSV_HEAD + "a,Q?,C.,,R.\n", ":2: column 'label' is empty"),
-    "repeated id": ("a.jsonl", jsonl(ROW, ROW), ":2: id 'a' was used before, at "),
+    "repeated id": ("a.jsonl", jsonl(ROW, ROW), ":2: id 'a' was already used at "),
     "too few values": ("a.csv", CSV_HEAD + "a,b\n", ":2: 2 values, but the header has 5 columns"),
     "repeated column": (
         "a.csv",
         "label,label\nx,y\n",
-        ":1: column name 'label' is empty or occurs",
+        ":1: column name 'label' is empty or appears",
     ),
     "open quote": ("a.csv", CSV_HEAD + 'a,"b,c,d,e\n', ":2: not CSV: unexpected end of data"),
     "no Parquet": ("a.parquet", "PAR1 it is not", ": not a Parquet file: "),
@@ -202,11 +202,11 @@ def test_a_column_or_key_that_is_there_twice_is_refused(tmp_path):
     columns = [pyarrow.array([text]) for text in ("Is it?", "yes", "no")]
     names = ["question", "label", "label"]
     pyarrow.parquet.write_table(pyarrow.Table.from_arrays(columns, names=names), path)
-    with pytest.raises(UserError, match="column name 'label' occurs twice"):
+    with pytest.raises(UserError, match="column name 'label' appears twice"):
         read(path)
     path = tmp_path / "x.jsonl"
     path.write_text('{"question": "Is it?", "label": "yes", "label": "no"}')
-    with pytest.raises(UserError, match=r"x\.jsonl:1: .*key 'label' stands twice"):
+    with pytest.raises(UserError, match=r"x\.jsonl:1: .*key 'label' appears twice"):
         read(path)
 
 
@@ -278,10 +278,10 @@ COLUMNS = {
     "question": "--columns 'question': expected target=column",
     "question=": "--columns 'question=': expected target=column",
     "questoin=q": "unknown --columns target 'questoin'; did you mean 'question'?",
-    "label=a,label=b": "--columns 'label=b': label is named twice",
-    "rationale=a,rationale.human=b": "--columns 'rationale.human=b': rationale.human is named",
-    "rationale.*=why": "--columns 'rationale.*=why': rationale.* goes with COLUMN.* and only so",
-    "rationale.llm=why.*": "--columns 'rationale.llm=why.*': rationale.* goes with COLUMN.*",
+    "label=a,label=b": "--columns 'label=b': label is given twice",
+    "rationale=a,rationale.human=b": "--columns 'rationale.human=b': rationale.human is given",
+    "rationale.*=why": "--columns 'rationale.*=why': rationale.* needs COLUMN.*, and the reverse",
+    "rationale.llm=why.*": "--columns 'rationale.llm=why.*': rationale.* needs COLUMN.*",
     "rationale.a/b=why": "--columns: rationale source 'a/b' (allowed: ",
 }
 
@@ -334,7 +334,7 @@ def test_a_folder_with_one_table_is_that_table(tmp_path):
     [
         ((), "exactly one table (found: none)"),
         (("a.csv", "b.csv"), "exactly one table (found: a.csv, b.csv)"),
-        (("dev.csv", "val.csv"), "both dev.csv and val.csv are its validation set"),
+        (("dev.csv", "val.csv"), "both dev.csv and val.csv are validation sets"),
     ],
 )
 def test_a_folder_that_tells_nothing_is_refused(tmp_path, names, message):

@@ -78,7 +78,7 @@ def read_bioasq(path: Path) -> SourceRows:
                 raise UserError(f"{file}: id {question.id!r} is also in {origin[question.id]}")
             questions[question.id], origin[question.id] = question, file
     if not questions:
-        raise UserError(f"{path}: no question of type yesno")
+        raise UserError(f"{path}: no questions of type yesno")
     editions = {
         file: edition_of(file.relative_to(path)) if file != path else None for file in files
     }
@@ -147,7 +147,7 @@ def _edition_splits(editions: Mapping[str, int | None], path: Path) -> dict[str,
         return {}
     if None in editions.values():
         raise UserError(
-            f"{path}: some files name their edition (like 11B1_golden.json) and some do not"
+            f"{path}: some file names give an edition (like 11B1_golden.json), some do not"
         )
     names = {known[-1]: "test"}
     if len(known) > 2:

@@ -43,7 +43,7 @@ def with_written(rows: Rows, beside: Path) -> tuple[Rows, tuple[str, ...]]:
             check_source_name(written.source, record.where)
             if (written.id, written.source) in seen:
                 raise UserError(
-                    f"{record.where}: {written.source!r} of id {written.id!r} is there twice"
+                    f"{record.where}: {written.source!r} of id {written.id!r} appears twice"
                 )
             seen.add((written.id, written.source))
             if written.id in gold and written.text:
@@ -52,7 +52,7 @@ def with_written(rows: Rows, beside: Path) -> tuple[Rows, tuple[str, ...]]:
                     texts[written.id][written.source] = written.text
     used = Counter(source for sources in texts.values() for source in sources)
     shares = ", ".join(f"{source} {used[source]} of {held[source]}" for source in sorted(held))
-    notes = (f"LLM texts whose label is the gold one: {shares}",) if held else ()
+    notes = (f"LLM texts whose label matches the gold label: {shares}",) if held else ()
     added = tuple(
         replace(row, rationales={**row.rationales, **texts.get(row.id, {})}) for row in rows
     )

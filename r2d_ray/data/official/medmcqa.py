@@ -48,14 +48,14 @@ def _answer_base(answers: Iterable[Any]) -> int:
         return 0
     if 4 in numbers:
         return 1
-    raise UserError("MedMCQA: cop is neither 0 nor 4 in any row: does it count from 0 or from 1?")
+    raise UserError("MedMCQA: cop is never 0 or 4: does it count from 0 or from 1?")
 
 
 def _medmcqa_record(record: Record, base: int) -> Record:
     choices = [record.values.get(f"op{letter}") for letter in LETTERS]
     position = (_answer(record) or 0) - base
     if not 0 <= position < len(choices):
-        raise UserError(f"{record.where}: cop {record.values['cop']!r} names no option")
+        raise UserError(f"{record.where}: cop {record.values['cop']!r} is not an option's number")
     values = {
         "id": record.values.get("id"),
         "question": record.values.get("question"),

@@ -47,7 +47,7 @@ def read_pubmedqa(path: Path) -> SourceRows:
     test_ids = checked(_LABELS, read_json(ids_file), str(ids_file))
     known = {row.id for row in rows}
     if known.isdisjoint(test_ids):
-        return SourceRows(rows, {}, (*notes, f"{ids_file.name} is of another set: test is drawn"))
+        return SourceRows(rows, {}, (*notes, f"{ids_file.name} is for another set: test is drawn"))
     unknown_ids = [row_id for row_id in test_ids if row_id not in known]
     if unknown_ids:
         raise UserError(f"{ids_file}: id {unknown_ids[0]!r} is not in {file.name}")
