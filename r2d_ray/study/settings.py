@@ -81,36 +81,36 @@ class StudySettings(Asked):
     dataset: Annotated[str, Flag(DATA, "NAME|FILE")]
     """A named set, FILE or hub:NAME@REV."""
     data: Annotated[str | None, Flag(DATA, "PATH"), NOT_STORED] = None
-    """Where a named set lies; default: $R2D_DATA/<dataset>."""
+    """Path of a named set; default: $R2D_DATA/<dataset>."""
     columns: Annotated[str | None, Flag(DATA, "TARGET=COLUMN,...")] = None
     """Which column holds what: question=q,rationale.human=why,choices=options."""
     limit: Annotated[int | None, Flag(DATA), Field(ge=8)] = None
-    """Most rows of each split."""
+    """Maximum number of rows in each split."""
     sample_rows: Annotated[
         tuple[int, int, int] | None, Flag(DATA, ("TRAIN", "VALIDATION", "TEST"))
     ] = None
     """Rows of an embedded sample; default: 1400 300 300."""
     rationale_rows: Annotated[int | None, Flag(DATA), Field(ge=1)] = None
-    """Most training rows with rationales."""
+    """Maximum number of training rows that keep their rationales."""
     profile: Annotated[Literal["embedded", "paper"], Flag(TRAINING)] = "embedded"
     """Learning rates, batch, steps, lengths and model; default: paper with GPUs, else embedded."""
     seed: Annotated[Seed, Flag(TRAINING)] = 42
-    """Seed of all that is drawn: samples, splits, initial weights, row order, dropout, coins."""
+    """Seed of everything random: samples, splits, initial weights, row order, dropout, coins."""
     overrides: Annotated[dict[str, Any], Flag(TRAINING), NOT_STORED] = Field(default_factory=dict)
     """TrainConfig fields set by flags and `--set`."""
     storage_path: Annotated[str, Flag(STUDY, "DIR"), NOT_STORED] = "./studies"
     """Folder of the studies, which every node sees."""
     name: Annotated[str | None, Flag(STUDY), NOT_STORED] = None
-    """Name of the study's folder; default: of data set, method or grid, and model."""
+    """Name of the study's folder; default: from data set, method or grid, and model."""
     resume: Annotated[Literal["auto", "never", "must"], Flag(STUDY), NOT_STORED] = "auto"
-    """With a study of this name: auto goes on or makes it, never only makes, must only goes on."""
+    """auto resumes a study of this name or starts it, never only starts, must only resumes."""
     smoke_test: Annotated[bool, Flag(STUDY)] = False
-    """The smallest run that passes through every part."""
+    """The smallest run that exercises every part."""
     address: Annotated[str, Flag(CLUSTER), NOT_STORED] = "auto"
     """Ray cluster: auto ($RAY_ADDRESS, else one whose head runs here, else local), local, or an
     address."""
     cluster_gpus: Annotated[float | None, Flag(CLUSTER), Field(ge=0), NOT_STORED] = None
-    """GPUs that the cluster can grow to; default: as its autoscaler says, else those it has."""
+    """GPUs that the cluster can grow to; default: its autoscaler's limit, else those it has."""
 
     @model_validator(mode="before")
     @classmethod
@@ -155,26 +155,26 @@ class SearchSettings(StudySettings):
     num_samples: Annotated[int, Flag(SEARCH), Field(ge=1, le=100_000)] = Field(
         default_factory=_default_samples
     )
-    """Trials, trial 0 with the defaults included; default: 4, with profile paper 24."""
+    """Number of trials, trial 0 with the defaults included; default: 4, profile paper: 24."""
     sampler: Annotated[Literal["tpe", "random", "gp", "qmc", "grid"], Flag(SEARCH)] = "tpe"
     """How trials after 0 are drawn."""
     pruner: Pruner = "halving"
-    """halving ends a trial that is not in the best third at 65 % of its steps."""
+    """halving stops a trial that is not in the best third at 65 % of its steps."""
     time_budget_s: Annotated[float | None, Flag(SEARCH, "S", "time-budget"), Field(gt=0)] = None
-    """Seconds after which no trial begins and running ones are asked to end."""
+    """Seconds after which no new trial starts and running ones are asked to stop."""
     warm_start: Annotated[str | None, Flag(SEARCH, "STUDY")] = None
-    """Folder of another search, from whose trials the sampler learns."""
+    """Folder of another search whose trials the sampler learns from."""
     extend: Annotated[int | None, Flag(SEARCH), Field(ge=1), NOT_STORED] = None
-    """More trials for a search that has ended."""
+    """Number of trials to add to a search that has ended."""
     max_concurrent_trials: AtOnce = None
-    """Most trials at once; default: as many as fit."""
+    """Maximum number of trials at once; default: as many as fit."""
 
 
 class TrainSettings(StudySettings):
     """The command line of a single run."""
 
     method: Method = "r2d"
-    """Values that make the run; `python -m r2d_ray.compare --list` describes each."""
+    """Values that define the run; `python -m r2d_ray.compare --list` describes each."""
 
     def as_search(self) -> SearchSettings:
         """Return the search of one trial, the method's defaults, that a single run is."""
@@ -191,17 +191,17 @@ class CompareSettings(StudySettings):
     seed: Annotated[Seed, Flag(DATA)] = 42
     """Seed of samples and splits, the same for all arms."""
     tuned_from: Annotated[Names, Flag(COMPARISON, "DIR"), NOT_STORED] = ()
-    """Searches whose best trials are arms too, as METHOD-tuned."""
+    """Searches whose best trials become arms as well, named METHOD-tuned."""
     grid: Annotated[str | None, Flag(COMPARISON, "NAME|FILE"), NOT_STORED] = None
-    """Every point of a space of choices is an arm: ablation, sensitivity, or a YAML file."""
+    """Makes every point of a space of choices an arm: ablation, sensitivity, or a YAML file."""
     rationale_sources: Annotated[Names, Flag(COMPARISON, "SOURCE")] = ()
-    """Every method on each of these rationales, on rows that have them all."""
+    """Trains every method on each of these rationales, on rows that have them all."""
     equal_steps: Annotated[bool, Flag(COMPARISON)] = True
-    """Arms without a stage 1 do not get its steps added."""
+    """Do not add the steps of stage 1 to arms without one."""
     space: Annotated[str | None, Flag(COMPARISON, "NAME|FILE")] = None
-    """Space whose metric and fixed values hold: a name in search_spaces/ or a YAML file."""
+    """Space whose metric and fixed values apply: a name in search_spaces/ or a YAML file."""
     max_concurrent_trials: AtOnce = None
-    """Most arms at once; default: as many as fit."""
+    """Maximum number of arms at once; default: as many as fit."""
 
     @model_validator(mode="before")
     @classmethod
@@ -235,7 +235,7 @@ def build_settings(values: Mapping[str, Any], kind: type[A] = SearchSettings) ->
         first = error.errors()[0]
         field = str(first["loc"][0])
         if field not in kind.model_fields:
-            raise UserError(f"{field}: no setting of {kind.__name__}") from None
+            raise UserError(f"{field}: not a setting of {kind.__name__}") from None
         said = flag_in(kind, field)
         flag = flag_of(said.name or field)
         if first["type"] == "missing":
