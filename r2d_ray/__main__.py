@@ -31,9 +31,9 @@ def overview() -> str:
             "",
             *(f"  {command:<{width}}  {what}" for command, what in commands().items()),
             "",
-            "Each has --help. First steps: python -m r2d_ray.tune --dataset bioasq",
+            "Each takes --help. To begin: python -m r2d_ray.tune --dataset bioasq",
             f"From Python: {', '.join(names)}",
-            "Documents: README.md, docs/ and examples/ of the source; `make docs` builds the site",
+            "Documents: README.md, docs/ and examples/ in the source; `make docs` builds the site",
         ]
     )
 

@@ -190,7 +190,7 @@ class TrainConfig(BaseModel):
         share = self.gpus_per_worker
         if 0 < share < FINEST_GPU_SHARE or (share > 1 and not share.is_integer()):
             raise ValueError(
-                f"gpus_per_worker = {share}: Ray gives no such share "
+                f"gpus_per_worker = {share}: Ray cannot allot this share "
                 f"(allowed: 0, {FINEST_GPU_SHARE} to 1, whole numbers)"
             )
         rationales = self.selection_metric in ("rationale_loss", "composite")

@@ -101,7 +101,7 @@ def predict_rows(
         rows: Rows with a `question` and, if the model was trained on one, a `context`: a frame,
             mappings, or the path of a JSONL, CSV or Parquet file.
         columns: Which column is which, as `--columns` says it or as a mapping.
-        batch_size: Rows of one pass.
+        batch_size: Rows per forward pass.
         device: `auto`, `cpu` or `cuda`.
 
     Returns:
@@ -117,7 +117,7 @@ def predict_rows(
     from r2d_ray.study.export import read_model_file
 
     if batch_size < 1:
-        raise UserError(f"batch_size {batch_size}: allowed is at least 1")
+        raise UserError(f"batch_size {batch_size} (allowed: at least 1)")
     folder = Path(model)
     labels, config = read_model_file(folder)
     config = config.model_copy(update={"per_device_eval_batch_size": batch_size})

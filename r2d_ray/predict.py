@@ -60,7 +60,7 @@ def predict_file(
         UserError: for a folder that is no exported model, or input that cannot be read.
     """
     if batch_size < 1:
-        raise UserError(f"--batch-size {batch_size}: allowed is at least 1")
+        raise UserError(f"--batch-size {batch_size} (allowed: at least 1)")
     check_output(target)
     labels, config = read_model_file(model_dir)
     rows = read_rows(source, columns)
@@ -131,13 +131,13 @@ def predict_rows(
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(
             f"--model {model_dir}: tokenizer or safetensors weights cannot be read "
-            f"({type(error).__name__}); allowed: the best/ folder of a study"
+            f"({type(error).__name__}) (allowed: the best/ folder of a study)"
         ) from None
     torch.nn.Module.to(model, device)
     tokens = set_tokens(tokenizer, labels, rows, config)
     if not tokens.kind.closed and config.label_choice != "generate":
         raise UserError(
-            f"--model {model_dir} chooses among the options of a row, and no row has any "
+            f"--model {model_dir} chooses among a row's options, and no row has any "
             "(allowed: a column choices, or --columns choices=COLUMN)"
         )
     table = prompt_table(tokenizer, tokens, device)

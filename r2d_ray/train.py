@@ -13,7 +13,7 @@ from r2d_ray.cli.command import parse, quiet_libraries, run_command, settings_fr
 from r2d_ray.study.settings import TrainSettings
 from r2d_ray.tune import search
 
-AGAIN = "a failed run is not run again; another --name begins a new one"
+AGAIN = "a failed run is not rerun; another --name starts a new one"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

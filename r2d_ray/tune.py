@@ -23,7 +23,7 @@ from r2d_ray.cli.command import (
 from r2d_ray.errors import EXIT_DONE, EXIT_STOPPED_RESUMABLE
 from r2d_ray.study.settings import SearchSettings
 
-AGAIN = "failed trials count as tried and are not run again; --extend N draws others"
+AGAIN = "failed trials count as tried and are not rerun; --extend N adds new ones"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +60,7 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
         console.say_lines(say, card_lines(plan.info.data_card))
         if plan.dropped_fields and plan.settings.num_samples > 1:
             fixed = ", ".join(plan.dropped_fields)
-            console.say_lines(say, [f"not searched, fixed by method or flags: {fixed}"])
+            console.say_lines(say, [f"not searched because method or flags fix them: {fixed}"])
     if args.dry_run:
         console.print_lines(
             console.plan_lines(plan, concurrency, disk_estimate_gb(plan, concurrency))

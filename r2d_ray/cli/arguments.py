@@ -45,8 +45,8 @@ CONFIG_FLAGS = {  # TrainConfig fields with a flag of their own: its group and m
     "deepspeed_config": (TRAINING, "FILE"),
 }
 SET_HELP = (
-    "A field of TrainConfig (r2d_ray/config.py: each with unit, bounds and the authors' value), "
-    "e.g. --set learning_rate=1e-4 --set max_steps=500; the last one counts"
+    "A field of TrainConfig (r2d_ray/config.py lists unit, bounds and the authors' value of each), "
+    "e.g. --set learning_rate=1e-4 --set max_steps=500; the last one wins"
 )
 FORMER_FLAGS = {"--study": "--tuned-from"}
 GROUPS = ("files", COMPARISON, DATA, TRAINING, SEARCH, STUDY, CLUSTER, "device", "output")
@@ -56,23 +56,23 @@ class Output(Asked):
     """What a command shows; nothing of it is stored."""
 
     verbosity: Annotated[Literal["quiet", "normal", "debug"], Flag("output")] = "normal"
-    """How much is printed; debug: an error with its traceback."""
+    """How much to print; debug adds the traceback of an error."""
 
 
 class StudyOutput(Output):
     """What the command of a study shows."""
 
     dry_run: Annotated[bool, Flag("output")] = False
-    """Print the plan, start nothing."""
+    """Print the plan without starting anything."""
     as_json: Annotated[bool, Flag("output", name="json")] = False
-    """The result as JSON on stdout, all else on stderr."""
+    """Print the result as JSON on stdout, everything else on stderr."""
 
 
 class CompareOutput(StudyOutput):
     """What a comparison shows."""
 
     list_methods: Annotated[bool, Flag(COMPARISON, name="list")] = False
-    """Print every method with its source and its values, and end."""
+    """Print every method with its source and values, and exit."""
 
 
 class PredictSettings(Asked):
@@ -81,15 +81,15 @@ class PredictSettings(Asked):
     model: Annotated[str, Flag("files", "DIR")]
     """The best/ folder of a study."""
     input: Annotated[str, Flag("files", "FILE")]
-    """JSONL, CSV or Parquet with the questions."""
+    """JSONL, CSV or Parquet file with the questions."""
     output: Annotated[str, Flag("files", "FILE")]
-    """JSONL to write."""
+    """JSONL file to write."""
     columns: Annotated[str | None, Flag("files", "TARGET=COLUMN,...")] = None
     """Which column holds what: question=q,context=note,id=key."""
     batch_size: Annotated[int, Flag("device"), Field(ge=1)] = 64
-    """Rows of one pass."""
+    """Rows per forward pass."""
     device: Annotated[Literal["auto", "cpu", "cuda"], Flag("device")] = "auto"
-    """Where the model runs; auto: a GPU if there is one."""
+    """Where the model runs; auto: on a GPU if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +196,11 @@ def normalise(argv: Sequence[str]) -> list[str]:
         flag, equals, value = word.partition("=") if word.startswith("--") else ("", "=", word)
         if equals and value in ("", "--"):  # of `--name=--` argparse would make a list
             before = argv[place - 1] if place else "the first argument"
-            raise UserError(f"{flag or before} {value!r}: no value (allowed: one, or no such flag)")
+            raise UserError(
+                f"{flag or before} {value!r}: no value (allowed: a value, or no such flag)"
+            )
         if word != word.encode(errors="replace").decode():  # study.json could not hold it
-            raise UserError(f"{word!r} is not UTF-8 (allowed: UTF-8 texts and file names)")
+            raise UserError(f"{word!r} is not UTF-8 (allowed: text and file names in UTF-8)")
         words.append(flag.replace("_", "-") + word.removeprefix(flag))
     return words
 
@@ -217,7 +219,7 @@ def field_overrides(args: argparse.Namespace) -> dict[str, Any]:
         name, equals, text = item.partition("=")
         name = name.strip().replace("-", "_")
         if not equals:
-            raise UserError(f"--set {item}: allowed is FIELD=VALUE")
+            raise UserError(f"--set {item} (allowed: FIELD=VALUE)")
         if name not in TrainConfig.model_fields and name != "fp16":
             raise unknown("field", name, TrainConfig.model_fields)
         values[name] = parse_value(text)
@@ -245,5 +247,5 @@ def read_json_file(flag: str, name: str) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"{flag} {error}") from None
     if not isinstance(value, dict):
-        raise UserError(f"{flag} {name}: allowed is a JSON object, not {type(value).__name__}")
+        raise UserError(f"{flag} {name}: a {type(value).__name__} (allowed: a JSON object)")
     return value

@@ -92,7 +92,7 @@ def plan_lines(plan: StudyPlan, concurrency: int, disk_gb: float) -> list[str]:
     lines = [
         f"study {plan.name}: method {plan.method.name} on {plan.splits.name}",
         f"trials {settings.num_samples}, {concurrency} at once, at most {steps} optimiser steps "
-        f"(stage 1 once: {config.stage1_max_steps}; stage 2: {config.max_steps} a trial)",
+        f"(stage 1, once: {config.stage1_max_steps}; stage 2: {config.max_steps} per trial)",
         f"estimated disk: {disk_gb:.1f} GB",
         "trial 0:",
     ]
@@ -135,7 +135,7 @@ def method_lines(methods: Mapping[str, Method]) -> list[str]:
             if value != TrainConfig.model_fields[name].default
         }
         values = ", ".join(f"{name}={short(value)}" for name, value in differing.items())
-        lines.append(f"  differs from r2d: {values or 'in nothing'}")
+        lines.append(f"  differences from r2d: {values or 'none'}")
     return lines
 
 
@@ -192,21 +192,22 @@ def spread_cell(value: Mapping[str, Any] | None, factor: float, digits: int) -> 
 def notes(result: Mapping[str, Any]) -> list[str]:
     """Return the lines below a comparison's table: same runs, unequal chances, states, reasons."""
     lines = [
-        f"{row} is also {', '.join(others)}: the same run" for row, others in result["same"].items()
+        f"{row} also stands for {', '.join(others)}: the same run"
+        for row, others in result["same"].items()
     ]
     rows = {m: row for m, row in result["methods"].items() if "evaluations" in row}
     means = {method: row["evaluations"]["mean"] for method, row in rows.items()}
     if len(set(means.values())) > 1:
         shown = ", ".join(f"{method} {mean:g}" for method, mean in means.items())
         lines.append(
-            "evaluations in training, each a chance to be selected, by arm (added steps bring "
-            f"more): {shown}"
+            "evaluations during training by arm, each a candidate for selection (added steps mean "
+            f"more of them): {shown}"
         )
     states = ", ".join(f"{count} {state}" for state, count in sorted(result["trials"].items()))
     lines.append(f"arms: {states}")
     lines += [f"arm {number} failed: {why}" for number, why in result["failures"].items()]
     if result["failures"]:
-        lines.append("the same command runs failed arms again")
+        lines.append("the same command reruns failed arms")
     return lines
 
 

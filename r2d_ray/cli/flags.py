@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         for word in [word for word in rest if word.startswith("-")] or rest:
             flag = word.partition("=")[0]
             if not flag.startswith("-"):
-                raise UserError(f"{word!r} stands without a flag (see --help)")
+                raise UserError(f"{word!r} has no flag in front of it (see --help)")
             raise self.unknown_flag(flag)
         return known
 

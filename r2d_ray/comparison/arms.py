@@ -99,7 +99,7 @@ def make_arms(
 
 
 def check_plan(arms: Sequence[Arm]) -> None:
-    """Raise UserError unless the arms are to make equally many steps on equally large batches."""
+    """Raise UserError unless all arms take the same number of steps on batches of the same size."""
     first, *others = arms
     for arm in others:
         mine, wanted = ((a.config.stage1_max_steps + a.config.max_steps) for a in (arm, first))
@@ -107,7 +107,7 @@ def check_plan(arms: Sequence[Arm]) -> None:
         if (mine, rows) != (wanted, wanted_rows):
             raise UserError(
                 f"arms on unequal terms: {first.name} {wanted} steps of {wanted_rows} rows, "
-                f"{arm.name} {mine} of {rows} (allowed: equal ones, or --no-equal-steps)"
+                f"{arm.name} {mine} of {rows} (allowed: the same, or --no-equal-steps)"
             )
 
 
@@ -127,7 +127,7 @@ def check_equal(records: Sequence[TrialRecord]) -> None:
         * record.config["gradient_accumulation_steps"]
         for record in done
     )
-    assert len(rows) <= 1, f"unequal rows of a step: {dict(rows)}"
+    assert len(rows) <= 1, f"unequal rows per step: {dict(rows)}"
 
 
 FINISHED = ("done", "pruned")  # a pruned trial was ended by its search; a failed one did not end
@@ -174,8 +174,8 @@ def tuned_values(
             )
         if info.method in found:
             raise UserError(
-                f"--tuned-from {folder}: method {info.method!r} has a study twice "
-                "(allowed: one each)"
+                f"--tuned-from {folder}: method {info.method!r} has two studies "
+                "(allowed: one per method)"
             )
         check_ground(folder, ground_of(info), ground)
         records = read_trials(folder, info)
@@ -187,13 +187,13 @@ def tuned_values(
     if len(set(finished.values())) > 1:
         raise UserError(
             f"--tuned-from: unequal numbers of finished trials {finished} "
-            "(allowed: equal ones; tune --extend adds trials)"
+            "(allowed: the same number; tune --extend adds trials)"
         )
     return found
 
 
 def check_ground(folder: Path, theirs: Ground, ours: Ground) -> None:
-    """Raise UserError where a study and the comparison stand on different ground."""
+    """Raise UserError where a study and the comparison differ in what they rest on."""
     for name, mine in asdict(ours).items():
         other = getattr(theirs, name)
         if other != mine:

@@ -22,7 +22,7 @@ NOT_A_SETTING = {
     **dict.fromkeys(("model", "model_revision", "stage1_rationale_source"), _ALIKE),
     **dict.fromkeys(("max_input_length", "max_rationale_length"), _ALIKE),
 }
-"""Fields that are no setting of a comparison (one data preparation, equal terms) and what is."""
+"""Fields that are not settings of an arm (one data preparation, equal terms), and what to use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def check_grid(grid: SearchSpace) -> None:
     for field in grid.search:
         if field in NOT_A_SETTING:
             raise UserError(
-                f"--grid {grid.name}: {field} is no setting of an arm "
+                f"--grid {grid.name}: {field} is not a setting of an arm "
                 f"(allowed: {NOT_A_SETTING[field]})"
             )
     grid_points(distributions(grid), f"--grid {grid.name}")
@@ -84,7 +84,7 @@ def method_grid(
         first, *others = (setting_name(point, defaults) for point in alike)
         if len(first) > NAME_LENGTH:
             raise UserError(
-                f"--grid {grid.name}: setting {first[:40]}... is too long for a file's name "
+                f"--grid {grid.name}: setting {first[:40]}... is too long for a file name "
                 f"(allowed: {NAME_LENGTH} characters)"
             )
         settings[first] = alike[0]

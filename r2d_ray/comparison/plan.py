@@ -57,14 +57,14 @@ def spaces_in_use(settings: CompareSettings) -> tuple[SearchSpace, SearchSpace |
     """Return the space and the grid of these settings; the space alone where there is no grid.
 
     Raises:
-        UserError: for a grid that is none, or that a study or another space's metric contradicts.
+        UserError: for no valid grid, or one that a study or another space's metric contradicts.
     """
     if settings.grid is None:
         return load_search_space(default_space(settings)), None
     if settings.tuned_from:
         raise UserError(
-            "--grid with --tuned-from: a grid has its own settings of each method "
-            "(allowed: one of them)"
+            "--grid with --tuned-from: a grid has its own settings for each method "
+            "(allowed: one of the two)"
         )
     grid = load_search_space(settings.grid)
     check_grid(grid)
@@ -109,7 +109,7 @@ def tuned_settings(settings: CompareSettings, config: TrainConfig, splits: Split
 
 
 def check_flags(methods: Sequence[Method], flags: Mapping[str, Any]) -> None:
-    """Raise UserError for a flag that no compared method heeds.
+    """Raise UserError for a flag that no compared method uses.
 
     A flag is the base, a method's value stands above it.
     """
@@ -117,7 +117,7 @@ def check_flags(methods: Sequence[Method], flags: Mapping[str, Any]) -> None:
         if name == "stage1_max_steps":
             continue  # without a stage 1 an arm gets these steps in stage 2
         if all(method.values.get(name, value) != value for method in methods):
-            raise UserError(f"{name} = {value!r}: every compared method fixes it to another value")
+            raise UserError(f"{name} = {value!r}: every compared method fixes another value")
 
 
 def make_compare_plan(settings: CompareSettings) -> ComparePlan:

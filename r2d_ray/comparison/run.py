@@ -83,7 +83,7 @@ class ComparisonRun(StudyRun[ComparePlan]):
     def missing(self, session: Session) -> Missing | None:
         """Return the arms that have not ended well."""
         for number in run_again(session.folder, session.books):
-            session.show(TrialEvent(number, "failed before: run again"))
+            session.show(TrialEvent(number, "failed earlier: run again"))
         asked = [
             {
                 "trial": number,

@@ -187,7 +187,7 @@ def check_shared_storage(root: Path) -> None:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         if not ray.get(look.options(scheduling_strategy=there).remote(marker)):
             raise UserError(
-                f"--storage-path {root.parent}: node {node['NodeManagerAddress']} does not see it "
+                f"--storage-path {root.parent}: node {node['NodeManagerAddress']} cannot see it "
                 "(allowed: a folder that every node shares)"
             )
 
@@ -207,8 +207,8 @@ def find_cluster(wanted: str, cluster_gpus: float | None) -> tuple[str | None, C
     if address is None:
         if cluster_gpus is not None:
             raise UserError(
-                f"--cluster-gpus {cluster_gpus:g}: a cluster of this machine alone does not grow "
-                "(allowed: the --address of another)"
+                f"--cluster-gpus {cluster_gpus:g}: a cluster on this machine alone cannot grow "
+                "(allowed: the --address of another cluster)"
             )
         return None, local_capacity()
     connect(address, Capacity(0, 0))

@@ -13,7 +13,7 @@ def check_environment() -> None:
     """Raise UserError for a secret in what `worker_environment` passes on."""
     if "@" in urlsplit(os.environ.get("MLFLOW_TRACKING_URI", "")).netloc:
         raise UserError(
-            "MLFLOW_TRACKING_URI holds a user or a password, which Ray would show (allowed: an "
+            "MLFLOW_TRACKING_URI holds a user name or password, which Ray would show (allowed: an "
             "address alone; MLFLOW_TRACKING_USERNAME and _PASSWORD in the nodes' environment)"
         )
 

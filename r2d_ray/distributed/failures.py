@@ -13,12 +13,12 @@ FROM_OUTSIDE = (RayError, RayTrainError, OSError, RuntimeError)
 its peer within a collective raises a RuntimeError."""
 
 NOT_FROM_OUTSIDE = ("NonFiniteError", "OutOfMemoryError", "CheckpointError")
-"""Names of RuntimeErrors that would come again."""
+"""Names of RuntimeErrors that would happen again."""
 
 MEMORY = ("OutOfMemoryError", "out of memory", "low on memory", "allocate memory")
 MEMORY_HINT = (
-    "a smaller per_device_train_batch_size with as many times more gradient_accumulation_steps "
-    "computes the same in less memory"
+    "a smaller per_device_train_batch_size with proportionally more gradient_accumulation_steps "
+    "gives the same result in less memory"
 )
 
 

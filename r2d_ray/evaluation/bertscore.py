@@ -103,7 +103,7 @@ def _asked_encoder(asked: str, allow_hub: bool) -> BertEncoder:
     name, _, layers = asked.rpartition(":")
     said = f"${ENCODER_VARIABLE} = {asked!r}"
     if not name or not layers.isdecimal():
-        raise UserError(f"{said}: allowed: FOLDER:LAYERS or NAME:LAYERS, as roberta-large:17")
+        raise UserError(f"{said} (allowed: FOLDER:LAYERS or NAME:LAYERS, like roberta-large:17)")
     local = Path(name).expanduser()
     folder = local if local.is_dir() else _hub_folder(name, allow_hub)
     if folder is None or not _holds_encoder(folder):
@@ -115,7 +115,7 @@ def _asked_encoder(asked: str, allow_hub: bool) -> BertEncoder:
         raise UserError(f"{said}: its type is {config.get('model_type')!r} (allowed: {kinds})")
     available = int(config["num_hidden_layers"])
     if not 1 <= int(layers) <= available:
-        raise UserError(f"{said}: {layers} layers asked (allowed: 1 to {available})")
+        raise UserError(f"{said}: {layers} layers asked for (allowed: 1 to {available})")
     return BertEncoder(local.resolve().name if folder == local else name, str(folder), int(layers))
 
 

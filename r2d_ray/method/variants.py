@@ -23,7 +23,7 @@ class Method:
 
 
 _PAPER = "Reason2Decide (arXiv 2512.20074)"
-_REFEREE = "control asked for by the paper's referee"
+_REFEREE = "control requested by a referee of the paper"
 _NO_SAMPLING = {
     "sampling_decay": "none",
     "gold_probability_floor": 1.0,
@@ -74,7 +74,7 @@ _ALL = (
     Method(
         "r2d_c",
         "r2d with a confidence gate and a cycle loss from the rationale back to the label",
-        "Reason2Decide-C (doi 10.3390/computers15050279), src/r2dc_stage2.py, faults mended",
+        "Reason2Decide-C (doi 10.3390/computers15050279), src/r2dc_stage2.py, bugs fixed",
         {"confidence_gate": True, "cycle_loss_weight": 0.1, "r2d_c_variant": "mended"},
     ),
     Method(
@@ -103,7 +103,7 @@ _ALL = (
     Method(
         "drop_wrong",
         "r2d without the rationale loss of rows that show a wrong label",
-        "control: the gold rationale under a wrong label teaches to ignore the label",
+        "control: the gold rationale under a wrong label teaches the model to ignore it",
         {"wrong_label_target": "drop"},
     ),
     Method(

@@ -72,7 +72,7 @@ def check_checkpoint(config: TrainConfig) -> T5Config:
         ) from None
     if found.model_type not in MODEL_TYPES:
         raise UserError(
-            f"--model {config.model} is of type {found.model_type!r} "
+            f"--model {config.model} has type {found.model_type!r} "
             f"(allowed: {', '.join(MODEL_TYPES)})"
         )
     return found  # type: ignore[no-any-return]

@@ -25,11 +25,11 @@ class Domain(BaseModel):
     def _check_shape(self) -> Domain:
         if self.type == "categorical":
             if self.choices is None or self.low is not None or self.high is not None or self.log:
-                raise ValueError("type categorical takes choices, and no low, high or log")
+                raise ValueError("type categorical takes choices, not low, high or log")
             if not all(isinstance(choice, SCALARS) for choice in self.choices):
                 raise ValueError(f"choices {self} (allowed: numbers, words, true, false, null)")
         elif self.low is None or self.high is None or self.choices is not None:
-            raise ValueError(f"type {self.type} takes low and high, and no choices")
+            raise ValueError(f"type {self.type} takes low and high, not choices")
         elif self.low >= self.high:
             raise ValueError(f"low = {self.low} is not below high = {self.high}")
         elif self.log and self.low <= 0:

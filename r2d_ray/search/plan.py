@@ -101,7 +101,7 @@ def with_model(config: TrainConfig) -> TrainConfig:
     """Return the config with its model as every process may name it: a folder by its whole path.
 
     Raises:
-        UserError: for what is no T5 family model, or a folder without safetensors weights.
+        UserError: for a model outside the T5 family, or a folder without safetensors weights.
     """
     if config.model in SCRATCH_MODELS:
         return config
@@ -130,26 +130,26 @@ def check_data(splits: Splits, config: TrainConfig) -> None:
     for wanted in trained:
         source = pick_source(splits, wanted)
         if source is None:
-            raise UserError(f"{splits.name} has no rationale to train on (allowed: --method sft)")
+            raise UserError(f"{splits.name} has no rationales to train on (allowed: --method sft)")
         if not any(row.rationales.get(source) for row in splits.validation):
             raise UserError(
-                f"{splits.name}: no validation row has a rationale of source {source!r}, by which "
-                "training is evaluated (allowed: another --rationale-source, --method sft)"
+                f"{splits.name}: no validation row has a rationale of source {source!r}, which "
+                "evaluation needs (allowed:  another --rationale-source, --method sft)"
             )
 
 
 def check_open_labels(splits: Splits, config: TrainConfig) -> None:
-    """Raise UserError unless this run can train labels that are any text: they are generated."""
+    """Raise UserError unless this run can train on free-text labels: they are generated."""
     count = len({row.label for _, rows in splits.items() for row in rows})
     if config.label_choice != "generate":
         raise UserError(
-            f"{splits.name}: {count} different labels are open, label_choice = "
-            f"{config.label_choice!r} needs a fixed set of at most {MAX_LABELS} or options by row "
+            f"{splits.name}: {count} different labels are an open set, but label_choice = "
+            f"{config.label_choice!r} needs a fixed one (up to {MAX_LABELS}) or options per row "
             "(allowed: --set label_choice=generate, --columns choices=COLUMN)"
         )
     if config.sampling_label == "random_wrong":
         raise UserError(
-            f"{splits.name}: labels are open, there is no other label for sampling_label = "
+            f"{splits.name}: labels are an open set, which has no wrong label for sampling_label = "
             "'random_wrong' (allowed: predicted)"
         )
 
@@ -192,7 +192,7 @@ def check_metric(space: SearchSpace, values: Mapping[str, Any]) -> None:
     chosen = values.get("selection_metric", space.metric)
     if chosen != space.metric:
         raise UserError(
-            f"selection_metric = {chosen!r}: space {space.name} searches {space.metric!r} "
+            f"selection_metric = {chosen!r}: space {space.name} optimises {space.metric!r} "
             "(allowed: --space with this metric)"
         )
 
@@ -213,6 +213,6 @@ def check_warm_start(source: Path, space: SearchSpace) -> None:
     read_trials(source, older)
     if older.space["metric"] != space.metric:
         raise UserError(
-            f"--warm-start {source}: it searched {older.space['metric']!r}, "
-            f"this study searches {space.metric!r}"
+            f"--warm-start {source}: it optimised {older.space['metric']!r}, "
+            f"this study optimises {space.metric!r}"
         )

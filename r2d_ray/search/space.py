@@ -97,7 +97,7 @@ def _choice(field: str, choice: object) -> Any:
     except UserError:
         return DEFAULT
     raise UserError(
-        f"{field}: choice {DEFAULT!r} is a {field} as well as the word for trial 0's value "
+        f"{field}: choice {DEFAULT!r} is both a {field} and the word for trial 0's value "
         "(allowed: the value itself)"
     )
 
@@ -107,7 +107,7 @@ def _in_bounds(field: str, domain: Domain) -> Domain:
     if domain.choices is not None:
         choices = tuple(_choice(field, choice) for choice in domain.choices)
         if len(set(choices)) < len(choices):
-            raise UserError(f"{field}: choices {domain} hold a value twice")
+            raise UserError(f"{field}: a value appears twice in choices {domain}")
         return domain.model_copy(update={"choices": choices})
     if field not in TrainConfig.model_fields:
         raise unknown("field", field, TrainConfig.model_fields)
@@ -134,7 +134,7 @@ def load_search_space(name_or_path: str) -> SearchSpace:
         path = SPACES / f"{name_or_path}.yaml"
     document = read_plain_yaml(path)
     if not isinstance(document, dict):
-        raise UserError(f"{path}: holds no mapping (allowed keys: {', '.join(_KEYS)})")
+        raise UserError(f"{path}: not a mapping (allowed keys: {', '.join(_KEYS)})")
     for key in document:
         if key not in _KEYS:
             raise UserError(f"{path}: {unknown('key', key, _KEYS)}")
@@ -178,7 +178,7 @@ def prepare_space(
     search = {field: domain for field, domain in space.search.items() if field not in dropped}
     if not search:
         names = ", ".join(space.search)
-        raise UserError(f"space {space.name}: the method fixes all that it searches ({names})")
+        raise UserError(f"space {space.name}: the method fixes every searched field ({names})")
     trial_0 = build_config(defaults)
     for field, domain in search.items():
         default = getattr(trial_0, field)

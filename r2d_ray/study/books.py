@@ -38,7 +38,7 @@ def outcome_of(folder: StudyFolder, number: int) -> TrialRecord | None:
         return TrialRecord.model_validate_json(path.read_bytes())
     except ValidationError:
         raise UserError(
-            f"{path}: not a trial's outcome of ours (allowed: as r2d_ray wrote it)"
+            f"{path}: not a valid trial outcome (allowed: as written by r2d_ray)"
         ) from None
 
 

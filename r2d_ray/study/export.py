@@ -49,15 +49,15 @@ def read_model_file(folder: Path) -> tuple[list[str], TrainConfig]:
     """Return the label set and the config of an exported model.
 
     Raises:
-        UserError: if the folder is no exported model.
+        UserError: if the folder is not an exported model.
     """
     try:
         described = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
         return list(described["labels"]), TrainConfig.model_validate(described["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"--model {folder}: no {MODEL_FILE} of an exported model ({type(error).__name__}); "
-            "allowed: the best/ folder of a study"
+            f"--model {folder}: no {MODEL_FILE} of an exported model ({type(error).__name__}) "
+            "(allowed: the best/ folder of a study)"
         ) from None
 
 

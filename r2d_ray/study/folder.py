@@ -87,7 +87,7 @@ def open_study(
             samples (`study.num_samples`) is not compared.
 
     Raises:
-        UserError: for a storage that is a URL or cannot be written, a folder that is no study of
+        UserError: for a storage that is a URL or cannot be written, a folder that is not a study of
             ours, and a study of other data or settings (with the differences); nothing is written.
     """
     check_name(name)
@@ -100,7 +100,7 @@ def open_study(
             raise UserError(f"{asked}: no study at {root} (allowed: the name of a stored study)")
         if _create(root, wanted):
             return OpenedStudy(StudyFolder(root), False, wanted, ())
-        return _reopen(root, wanted, resume, extend)  # another run was quicker
+        return _reopen(root, wanted, resume, extend)  # another run was faster
     except OSError as error:
         said = f"{error.strerror} (allowed: a folder that you can write)"
         raise UserError(f"--storage-path {storage!r}: {said}") from None
@@ -135,17 +135,19 @@ def _reopen(root: Path, wanted: StudyInfo, resume: Resume, extend: bool) -> Open
         shown = "; ".join(changed[:DIFFERENCES_SHOWN])
         more = len(changed) - DIFFERENCES_SHOWN
         shown += f"; and {more} more" if more > 0 else ""
-        raise UserError(f"study {root} was made otherwise: {shown} (allowed: another --name)")
+        raise UserError(f"study {root} was made differently: {shown} (allowed: another --name)")
     before = {**stored.versions, "git_commit": stored.git_commit}
     now = {**wanted.versions, "git_commit": wanted.git_commit}
     return OpenedStudy(StudyFolder(root), True, stored, tuple(changes(before, now)))
 
 
 def read_info(root: Path) -> StudyInfo:
-    """Return what study.json says; raises UserError if the folder is no study that we can read."""
+    """Return what study.json says; raises UserError if the folder is not a readable study."""
     path = StudyFolder(root).info_path
     if not os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
-        raise UserError(f"{root} is no study: it has no study.json (allowed: a new name or folder)")
+        raise UserError(
+            f"{root} is not a study: it has no study.json (allowed: a new name or folder)"
+        )
     try:
         stored = json.loads(path.read_bytes())
         version = stored["schema_version"]
@@ -161,7 +163,7 @@ def read_info(root: Path) -> StudyInfo:
         return info
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise UserError(
-            f"{path}: not a study.json of ours (allowed: as r2d_ray wrote it)"
+            f"{path}: not a valid study.json (allowed: as written by r2d_ray)"
         ) from None
 
 
@@ -186,7 +188,7 @@ def read_trials(root: Path, info: StudyInfo) -> list[TrialRecord]:
     """Return the study's records as they stand in records.jsonl.
 
     Raises:
-        UserError: for a line that is no record, a number that occurs twice, and a finished trial
+        UserError: for a line that is not a record, a repeated number, and a finished trial
             without the study's metric or a searched field.
     """
     path = StudyFolder(root).records_path
@@ -196,12 +198,12 @@ def read_trials(root: Path, info: StudyInfo) -> list[TrialRecord]:
     for record in records:
         where = f"{path}: trial {record.trial}"
         if record.trial in seen or record.trial < 0:
-            raise UserError(f"{where} occurs twice (allowed: numbers from 0, each once)")
+            raise UserError(f"{where} appears twice (allowed: numbers from 0, each once)")
         seen.add(record.trial)
         missing = [name for name in searched if name not in record.config]
         if record.status == "done" and (metric not in record.metrics or missing):
             lost = ", ".join(missing) or metric
-            raise UserError(f"{where} is done, but has no {lost} (allowed: as r2d_ray wrote it)")
+            raise UserError(f"{where} is done but has no {lost} (allowed: as written by r2d_ray)")
     return records
 
 

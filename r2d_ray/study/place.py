@@ -32,6 +32,6 @@ def root_of(storage: str, name: str) -> Path:
         raise UserError(f"--name {name!r}: {root} is a link (allowed: a folder in the storage)")
     nearest = next(path for path in (root, *root.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        said = f"{nearest} is no folder that you can write (allowed: one)"
+        said = f"{nearest} is not a folder that you can write to (allowed: one)"
         raise UserError(f"--storage-path {storage!r}: {said}")
     return root

@@ -48,13 +48,13 @@ def damage(folder: Path) -> str | None:
                 if size != saved["bytes"]:
                     return f"{name} has {size} of {saved['bytes']} bytes"
                 if file_digest(folder / name) != saved["sha256"]:
-                    return f"{name} holds other bytes than were saved"
+                    return f"{name} does not hold the bytes that were saved"
     except FileNotFoundError:
         return f"{name} is missing"
     except OSError as error:
         return f"{name}: {error.strerror}"
     except (ValueError, KeyError, TypeError):
-        return f"{name} is cut"
+        return f"{name} is truncated"
     return None
 
 
@@ -78,9 +78,9 @@ def newest_whole(run: Path, handed: Path | None) -> Path | None:
             break
         wrong.append(f"{place} is damaged: {found}")
     if handed is not None and chosen is None:
-        raise CheckpointError(f"no checkpoint is whole: {'; '.join(wrong)}")
+        raise CheckpointError(f"no checkpoint is intact: {'; '.join(wrong)}")
     for line in wrong:
-        then = f"goes on from {chosen.name}" if chosen else "begins: it was never counted"
+        then = f"continues from {chosen.name}" if chosen else "starts over: it was never counted"
         logger.warning("%s; training %s", line, then)
     return chosen
 

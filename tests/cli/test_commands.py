@@ -181,7 +181,7 @@ BAD = {
     "flag": (["--verbose"], "unknown flag --verbose (did you mean --verbosity?)"),
     "no such flag": (["--wandb"], "unknown flag --wandb (see --help)"),
     "abbreviation": (["--num-s", "3"], "unknown flag --num-s (did you mean --num-samples?)"),
-    "word without a flag": (["bioasq"], "'bioasq' stands without a flag"),
+    "word without a flag": (["bioasq"], "'bioasq' has no flag in front of it"),
     "flag of two lines": (["--a\nb"], "--a?b", "--help"),
     # study
     "name above": (["--name", "../x"], "'../x'", "A-Z"),
@@ -264,8 +264,8 @@ def test_a_dry_run_prints_the_plan_and_does_nothing(
     assert (code, error) == (EXIT_DONE, "")
     # Stage 1 once, 100 steps; 5 trials of 40.
     assert (
-        "trials 5, 3 at once, at most 300 optimiser steps (stage 1 once: 100; stage 2: 40 a trial)"
-        in out
+        "trials 5, 3 at once, at most 300 optimiser steps "
+        "(stage 1, once: 100; stage 2: 40 per trial)" in out
     )
     assert "study table-r2d-scratch-tiny: method r2d on table" in out
     assert "train: 24 rows" in out
@@ -410,7 +410,7 @@ def test_the_last_lines_name_states_reasons_and_the_model() -> None:
     assert end_lines(result, AGAIN) == [
         "trials: 3 done, 1 failed",
         "trial 2 failed: NonFiniteError: loss = nan",
-        "failed trials count as tried and are not run again; --extend N draws others",
+        "failed trials count as tried and are not rerun; --extend N adds new ones",
         "best model: /studies/x/best",
     ]
     none = {"trials": {"failed": 1}, "failures": {0: "why"}}

@@ -253,8 +253,8 @@ def test_studies_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     for folders, said in (
         ([two, one], r"unequal numbers of finished trials \{'r2d': 2, 'r2d_c': 1\}"),
         ([none], f"--tuned-from {none}: no trial finished"),
-        ([two, two], f"--tuned-from {two}: .*twice"),
-        ([tmp_path], "is no study"),
+        ([two, two], f"--tuned-from {two}: .*two studies"),
+        ([tmp_path], "is not a study"),
     ):
         with pytest.raises(UserError, match=said):
             tuned_values(folders, ["r2d", "r2d_c", "sft"], GROUND)

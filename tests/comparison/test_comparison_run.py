@@ -240,8 +240,8 @@ def test_the_list_shows_every_method_with_its_source_and_its_differences(run: Ru
     for method in METHODS.values():
         at = lines.index(f"{method.name}: {method.description}")
         assert lines[at + 1] == f"  source: {method.source}"
-        assert lines[at + 2].startswith("  differs from r2d: ")
-        shown = lines[at + 2].removeprefix("  differs from r2d: ")
+        assert lines[at + 2].startswith("  differences from r2d: ")
+        shown = lines[at + 2].removeprefix("  differences from r2d: ")
         fields = {part.partition("=")[0] for part in shown.split(", ")}
         assert fields - {"in nothing"} == {
             name for name, value in method.values.items() if getattr(TrainConfig(), name) != value

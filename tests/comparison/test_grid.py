@@ -144,10 +144,10 @@ def test_a_name_that_no_file_could_have_is_refused() -> None:
 @pytest.mark.parametrize(
     ("field", "choices", "said"),
     [
-        ("seed", [1, 2], "--grid mine: seed is no setting of an arm (allowed: --seeds)"),
+        ("seed", [1, 2], "--grid mine: seed is not a setting of an arm (allowed: --seeds)"),
         ("rationale_source", ["a"], "(allowed: --rationale-sources)"),
-        ("model", ["t5-small"], "--grid mine: model is no setting of an arm"),
-        ("early_stopping_patience", [1], "early_stopping_patience is no setting"),
+        ("model", ["t5-small"], "--grid mine: model is not a setting of an arm"),
+        ("early_stopping_patience", [1], "early_stopping_patience is not a setting"),
     ],
 )
 def test_a_field_that_all_arms_share_is_refused(field: str, choices: Any, said: str) -> None:

@@ -204,7 +204,7 @@ def test_the_last_lines_name_states_and_reasons() -> None:
     assert lines({})[-3:] == [
         "arms: 3 done, 1 failed",
         "arm 3 failed: NonFiniteError: loss = nan",
-        "the same command runs failed arms again",
+        "the same command reruns failed arms",
     ]
 
 
@@ -218,7 +218,7 @@ def test_unequal_numbers_of_evaluations_are_told_by_arm() -> None:
 
 def test_points_of_the_same_run_are_named_below_the_table() -> None:
     same = {"r2d-a=1": ("a=1,b=2", "a=1,b=3")}
-    assert "r2d-a=1 is also a=1,b=2, a=1,b=3: the same run" in lines({}, same)
+    assert "r2d-a=1 also stands for a=1,b=2, a=1,b=3: the same run" in lines({}, same)
 
 
 def test_an_arm_costs_both_stages_from_the_mean_logged_step() -> None:

@@ -74,7 +74,7 @@ def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before_it
     assert same_weights(tmp_path, calm[0])
     assert [one.step for one in steps_made(tmp_path)] == [*range(1, 48), *range(21, 61)]
     [line, *_] = log_lines(nodes, f"{newest} is damaged: {name}")
-    assert f"training goes on from {before.name}" in line
+    assert f"training continues from {before.name}" in line
 
 
 def test_a_run_whose_checkpoints_are_all_damaged_fails_and_does_not_begin_anew(
@@ -89,7 +89,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_fails_and_does_not_begin_anew(
     for place in found:
         cut(place / "model.safetensors")
     kill_worker(tmp_path)
-    with pytest.raises(RuntimeError, match="CheckpointError: no checkpoint is whole: ") as caught:
+    with pytest.raises(RuntimeError, match="CheckpointError: no checkpoint is intact: ") as caught:
         run.result()
     for place in found:
         assert f"{place} is damaged: model.safetensors has " in str(caught.value)

@@ -140,6 +140,6 @@ def test_storage_that_a_node_does_not_share_is_refused_before_the_first_trial(
         alone.wait(60)
     assert process.returncode == 2, said
     assert f"--storage-path {storage}: node " in said
-    assert "does not see it (allowed: a folder that every node shares)" in said
+    assert "cannot see it (allowed: a folder that every node shares)" in said
     assert not (storage / "s" / "records.jsonl").exists()
     assert not list((storage / "s").glob("trials/*"))

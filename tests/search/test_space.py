@@ -191,7 +191,10 @@ RATE = "learning_rate: {type: float, low: 1.0e-5, high: 1.0e-3}"
             "type categorical takes choices",
         ),
         ("{sampling_decay: {type: categorical, choices: [cubic]}}", "sampling_decay = 'cubic': "),
-        ("{sampling_decay: {type: categorical, choices: [linear, linear]}}", "hold a value twice"),
+        (
+            "{sampling_decay: {type: categorical, choices: [linear, linear]}}",
+            "a value appears twice",
+        ),
         ("{model: {type: categorical, choices: [[a]]}}", "allowed: numbers, words"),
         ("{sampling_decay: {type: float, low: 0, high: 1}}", "(allowed: categorical)"),
         ("{sampling_dropout: {type: int, low: 0, high: 1}}", "(allowed: categorical)"),
@@ -225,11 +228,11 @@ def test_a_fixed_value_that_no_run_could_have_is_refused(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "holds no mapping"),
-        ("- macro_f1", "holds no mapping"),
+        ("", "not a mapping"),
+        ("- macro_f1", "not a mapping"),
         ("metric: [", "1: "),
-        ("metric: macro_f1\nmetric: accuracy", "2: key 'metric' stands twice"),
-        ("a: {b: 1, b: 2}", "1: key 'b' stands twice"),
+        ("metric: macro_f1\nmetric: accuracy", "2: key 'metric' appears twice"),
+        ("a: {b: 1, b: 2}", "1: key 'b' appears twice"),
         ("? [a]\n: 1", "found unhashable key"),
         ("metric: macro_f1\nname: x", "unknown key 'name'"),
         ("metrics: macro_f1", "did you mean 'metric'?"),
@@ -305,7 +308,7 @@ def test_a_fixed_value_of_the_space_gives_way_to_the_method(write: Write) -> Non
 
 def test_a_method_that_fixes_the_whole_space_leaves_nothing_to_search() -> None:
     method = {"sampling_decay": "none", "rationale_prompt": "plain", "stage1_max_steps": 0}
-    with pytest.raises(UserError, match=r"fixes all that it searches \(stage1_max_steps, sampling"):
+    with pytest.raises(UserError, match=r"fixes every searched field \(stage1_max_steps, sampling"):
         prepare_space(load_search_space("ablation"), method, method)
 
 
@@ -339,8 +342,8 @@ def test_a_flag_is_what_the_word_stands_for_and_fixes_what_has_no_such_word() ->
 @pytest.mark.parametrize(
     ("field", "said"),
     [
-        ("rationale_source", "choice 'default' is a rationale_source as well as the word"),
-        ("model", "choice 'default' is a model as well as the word"),
+        ("rationale_source", "choice 'default' is both a rationale_source and the word"),
+        ("model", "choice 'default' is both a model and the word"),
         ("learnin_rate", "did you mean 'learning_rate'?"),
         ("fp16", "fp16 overflows"),
     ],
@@ -351,7 +354,7 @@ def test_the_word_default_is_refused_where_it_could_be_a_value_or_names_no_field
     choices = f"{{{field}: {{type: categorical, choices: [default]}}}}"
     assert said in refusal(write(space_text(choices)))
     twice = "{max_steps: {type: categorical, choices: [default, default]}}"
-    assert "hold a value twice" in refusal(write(space_text(twice)))
+    assert "a value appears twice" in refusal(write(space_text(twice)))
 
 
 def test_choices_without_the_default_are_refused_with_both() -> None:

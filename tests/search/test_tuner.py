@@ -81,7 +81,7 @@ def test_an_outcome_that_is_none_is_refused_with_its_file(folder: StudyFolder) -
     leave(folder, 0)
     path = folder.trial_dir(0) / "outcome.json"
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(UserError, match=r"outcome\.json: not a trial's outcome of ours"):
+    with pytest.raises(UserError, match=r"outcome\.json: not a valid trial outcome"):
         outcome_of(folder, 0)
 
 

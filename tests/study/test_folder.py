@@ -214,7 +214,7 @@ def test_a_storage_that_can_be_no_folder_is_refused(tmp_path: Path, storage: str
 
 def test_a_file_in_the_place_of_the_study_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("mine")
-    assert f"{tmp_path}/s is no folder" in refusal(tmp_path)
+    assert f"{tmp_path}/s is not a folder" in refusal(tmp_path)
     assert (tmp_path / "s").read_text() == "mine"
 
 
@@ -226,7 +226,7 @@ def test_a_folder_without_the_right_to_write_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path or not mode & os.W_OK)
-    assert f"{tmp_path} is no folder that you can write" in refusal(tmp_path / "new")
+    assert f"{tmp_path} is not a folder that you can write to" in refusal(tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -255,7 +255,7 @@ def test_a_folder_of_somebody_elses_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "thesis.tex").write_text("x")
     before = everything_below(tmp_path)
-    assert "is no study: it has no study.json" in refusal(tmp_path)
+    assert "is not a study: it has no study.json" in refusal(tmp_path)
     assert everything_below(tmp_path) == before
 
 
@@ -282,7 +282,7 @@ def test_a_study_of_another_schema_says_which_version_opens_it(tmp_path: Path) -
 def test_a_damaged_study_json_is_refused_and_kept(tmp_path: Path, text: str) -> None:
     path = opened(tmp_path).folder.info_path
     path.write_text(text, encoding="latin-1")
-    assert f"{path}: not a study.json of ours" in refusal(tmp_path)
+    assert f"{path}: not a valid study.json" in refusal(tmp_path)
     assert path.read_text(encoding="latin-1") == text
 
 
@@ -313,7 +313,7 @@ def test_a_changed_setting_is_refused_with_the_difference(
 ) -> None:
     opened(tmp_path)
     before = everything_below(tmp_path)
-    assert f"was made otherwise: {said}" in refusal(tmp_path, info(**changed))
+    assert f"was made differently: {said}" in refusal(tmp_path, info(**changed))
     assert everything_below(tmp_path) == before
 
 
@@ -386,7 +386,7 @@ def test_of_two_studies_made_at_once_one_is_made_and_the_other_refused(tmp_path:
         said = list(pool.map(make, range(6)))
     (made,) = [text for text in said if text.startswith("made ")]
     assert read_info(tmp_path / "s").data_hash == made.removeprefix("made ")
-    assert sum("was made otherwise: data_hash" in text for text in said) == 5
+    assert sum("was made differently: data_hash" in text for text in said) == 5
     assert os.listdir(tmp_path) == ["s"]
 
 
@@ -423,11 +423,11 @@ DONE = {**RECORD, "status": "done", "metrics": {"macro_f1": 0.5}}
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ([{**DONE, "trial": 0}, {**DONE, "trial": 0}], "trial 0 occurs twice"),
+        ([{**DONE, "trial": 0}, {**DONE, "trial": 0}], "trial 0 appears twice"),
         ([{**DONE, "trial": -1}], "numbers from 0"),
         (
             [{**DONE, "trial": 0, "metrics": {"accuracy": 1.0}}],
-            "trial 0 is done, but has no mac",
+            "trial 0 is done but has no mac",
         ),
         ([{**DONE, "trial": 0, "config": {}}], "has no learning_rate"),
         ([{"trial": 0}], "records.jsonl:1: "),
@@ -466,7 +466,7 @@ def test_a_study_without_what_its_readers_need_is_refused(
     tmp_path: Path, changed: dict[str, Any]
 ) -> None:
     (tmp_path / "study.json").write_text(json.dumps({**info().model_dump(), **changed}))
-    with pytest.raises(UserError, match=r"not a study\.json of ours"):
+    with pytest.raises(UserError, match=r"not a valid study\.json"):
         read_info(tmp_path)
 
 

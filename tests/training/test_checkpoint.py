@@ -74,7 +74,7 @@ def test_a_cut_file_is_told_with_both_sizes_and_a_changed_one_too(tmp_path: Path
     (place / "model.safetensors").write_bytes(b"wei")
     assert damage(place) == "model.safetensors has 3 of 7 bytes"
     (place / "model.safetensors").write_bytes(b"WEIGHTS")
-    assert damage(place) == "model.safetensors holds other bytes than were saved"
+    assert damage(place) == "model.safetensors does not hold the bytes that were saved"
     (place / "model.safetensors").unlink()
     (place / "model.safetensors").mkdir()  # a thing that cannot be read as a file
     assert damage(place) is not None
@@ -86,13 +86,13 @@ def test_no_changed_byte_and_no_cut_of_the_seal_goes_unseen(tmp_path: Path) -> N
         for at in range(len(data)):
             changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
             (place / name).write_bytes(changed)
-            assert damage(place) == f"{name} holds other bytes than were saved"
+            assert damage(place) == f"{name} does not hold the bytes that were saved"
         (place / name).write_bytes(data)
     assert damage(place) is None
     text = (place / "seal-0.json").read_text().rstrip()
     for at in range(len(text)):
         (place / "seal-0.json").write_text(text[:at])
-        assert damage(place) == "seal-0.json is cut"
+        assert damage(place) == "seal-0.json is truncated"
 
 
 def test_the_whole_one_with_the_most_steps_is_taken_whatever_its_name(run: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_damaged_one_gives_way_to_the_one_before_it_and_is_named_once(
         assert newest_whole(run, newest) == before
     [line] = caplog.messages
     assert line.startswith(f"{newest} is damaged: ")
-    assert line.endswith("; training goes on from checkpoint_1")
+    assert line.endswith("; training continues from checkpoint_1")
 
 
 def test_where_none_is_whole_the_run_ends_with_what_is_wrong_with_each(run: Path) -> None:
@@ -134,7 +134,7 @@ def test_where_none_is_whole_the_run_ends_with_what_is_wrong_with_each(run: Path
     with pytest.raises(CheckpointError) as caught:
         newest_whole(run, two)
     assert str(caught.value) == (
-        f"no checkpoint is whole: {two} is damaged: seal-0.json is missing; "
+        f"no checkpoint is intact: {two} is damaged: seal-0.json is missing; "
         f"{one} is damaged: model.safetensors has 1 of 7 bytes"
     )
 
@@ -146,4 +146,4 @@ def test_a_first_checkpoint_that_a_kill_cut_off_is_no_reason_to_fail(
     lose_seal(saved(run / "checkpoint_1", 4))
     assert newest_whole(run, None) is None
     [line] = caplog.messages
-    assert line.endswith("seal-0.json is missing; training begins: it was never counted")
+    assert line.endswith("seal-0.json is missing; training starts over: it was never counted")
