@@ -64,7 +64,7 @@ def asked(command: str, *extra: str) -> tuple[argparse.Namespace, Asked]:
     return args, settings_from(args, COMMANDS[command].settings)
 
 
-@pytest.mark.parametrize(("command", "flag"), every_flag())
+@pytest.mark.parametrize(("command", "flag"), list(every_flag()))
 def test_every_flag_changes_the_settings_or_what_the_verb_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, flag: str
 ) -> None:
