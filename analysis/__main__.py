@@ -21,12 +21,12 @@ def parser() -> argparse.ArgumentParser:
         *("--out", "-o"),
         type=Path,
         default=Path("report"),
-        help="the report's folder; a report that is there is replaced (default: %(default)s)",
+        help="folder of the report; an existing report is replaced (default: %(default)s)",
     )
     made.add_argument(
         "--without-text",
         action="store_true",
-        help="leave what the rows ask out of the page: predictions and rationales only",
+        help="leave the rows' input text out of the page: predictions and rationales only",
     )
     return made
 

@@ -87,7 +87,7 @@ def groups_of(study: Study) -> tuple[Group, ...]:
         if not name or not seed.isdecimal():
             raise UserError(f"{where} (allowed: a name that ends with its seed)")
         if int(seed) in members.setdefault(name, {}):
-            raise UserError(f"{where} stands there twice")
+            raise UserError(f"{where} appears twice")
         members[name][int(seed)] = record
     return tuple(
         Group(study, name, *parts_of(name, sources), tuple(records.values()))
@@ -144,8 +144,8 @@ def runs_of(group: Group, metric: str) -> dict[int, Statistics]:
             raise UserError(f"{where}: {error}") from None
         if not math.isclose(runs[seed].value, recorded, rel_tol=1e-6, abs_tol=1e-9):
             raise UserError(
-                f"{group.study.folder}: {group.name}-{seed}: {metric} is {recorded} in its record, "
-                f"but {runs[seed].value} by its predictions (allowed: the same)"
+                f"{group.study.folder}: {group.name}-{seed}: {metric} is {recorded} in its record "
+                f"but {runs[seed].value} from its predictions (allowed: the same)"
             )
     return runs
 
@@ -189,5 +189,5 @@ def notes_on(groups: Iterable[Group], scores: Iterable[Score] = ()) -> tuple[str
         for score in scores:
             have = len(group.values(score.key))
             if 0 < have < len(group.done):
-                notes.append(f"{group.name}: {score.key} is known of {have} of its seeds only")
+                notes.append(f"{group.name}: {score.key} is known for {have} of its seeds only")
     return tuple(notes)

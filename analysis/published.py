@@ -46,7 +46,7 @@ def read_published(path: Path = PUBLISHED) -> tuple[PublishedValue, ...]:
         value = _value(f"{path}:{line}", cells)
         key = (value.method, value.dataset, value.metric)
         if key in found:
-            raise UserError(f"{path}:{line}: {' '.join(key)} stands there twice")
+            raise UserError(f"{path}:{line}: {' '.join(key)} appears twice")
         found[key] = value
     return tuple(found.values())
 
@@ -57,7 +57,7 @@ def _value(where: str, cells: list[str]) -> PublishedValue:
     row = {name: cell.strip() for name, cell in zip(COLUMNS, cells, strict=True)}
     for name, cell in row.items():
         if not cell:
-            raise UserError(f"{where}: {name} is empty (allowed: every value with its source)")
+            raise UserError(f"{where}: {name} is empty (allowed: a source for every value)")
     if row["metric"] not in METRICS:
         raise UserError(f"{where}: metric {row['metric']!r} (allowed: {', '.join(METRICS)})")
     try:

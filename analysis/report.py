@@ -67,18 +67,18 @@ def _check_place(out: Path, folders: Sequence[Path]) -> None:
     """
     for folder in folders:
         if folder.resolve().is_relative_to(out):
-            raise UserError(f"--out {out}: holds the study {folder} (allowed: a folder beside it)")
+            raise UserError(f"--out {out}: holds the study {folder} (allowed: a folder outside it)")
     if not out.exists():
         return
     if not out.is_dir():
-        raise UserError(f"--out {out}: a file (allowed: a new folder, or one of a report)")
+        raise UserError(f"--out {out}: a file (allowed: a new folder, or a report's)")
     found = {path.name for path in out.iterdir()}
     if not found:
         return
     if not _is_ours(out / MARKER):
-        raise UserError(f"--out {out}: not a report (allowed: a new folder, or one of a report)")
+        raise UserError(f"--out {out}: not a report (allowed: a new folder, or a report's)")
     if foreign := sorted(found - PARTS):
-        raise UserError(f"--out {out}: holds {foreign[0]}, which is no part of a report")
+        raise UserError(f"--out {out}: holds {foreign[0]}, which is not part of a report")
 
 
 def _check_names(studies: Sequence[Study]) -> None:
@@ -93,7 +93,7 @@ def _check_names(studies: Sequence[Study]) -> None:
         if first is not study:
             raise UserError(
                 f"{study.folder}: named {study.info.name}, as {first.folder} is "
-                "(allowed: one study of a name in a report)"
+                "(allowed: one study per name in a report)"
             )
 
 

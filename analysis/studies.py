@@ -96,7 +96,7 @@ def open_study(folder: Path) -> Study:
         raise UserError(f"{folder}: no trial has ended (allowed: a study with records)")
     for number, count in Counter(record.trial for record in records).items():
         if count > 1:
-            raise UserError(f"{path}: trial {number} stands there {count} times")
+            raise UserError(f"{path}: trial {number} appears {count} times")
     for record in records:
         if record.schema_version != SCHEMA_VERSION:
             raise UserError(
@@ -130,7 +130,7 @@ def open_studies(folders: Sequence[Path]) -> tuple[Study, ...]:
 def _read_info(folder: Path) -> StudyInfo:
     path = folder / "study.json"
     if not path.is_file():
-        raise UserError(f"{folder}: no study (allowed: a folder with study.json)")
+        raise UserError(f"{folder}: not a study (allowed: a folder with study.json)")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         found = values.get("schema_version") if isinstance(values, dict) else None
@@ -140,7 +140,7 @@ def _read_info(folder: Path) -> StudyInfo:
         for place, name in (("space", "metric"), ("space", "mode"), ("config", "model")):
             if not isinstance(getattr(info, place).get(name), str):
                 raise UserError(
-                    f"{path}: {place}: {name} is missing (allowed: as r2d_ray wrote it)"
+                    f"{path}: {place}: {name} is missing (allowed: as written by r2d_ray)"
                 )
         return info
     except ValidationError as error:
@@ -152,7 +152,7 @@ def _read_info(folder: Path) -> StudyInfo:
 def _notes(folder: Path, info: StudyInfo, records: Sequence[TrialRecord]) -> tuple[str, ...]:
     notes = []
     if _torn(folder / "records.jsonl"):
-        notes.append("records.jsonl: its last line was cut off in mid-write and is left out")
+        notes.append("records.jsonl: the last line was cut off while being written and is left out")
     failed = [record for record in records if record.status == "failed"]
     notes += [
         f"{record.arm or f'trial {record.trial}'} failed ({record.reason}) and is not scored"

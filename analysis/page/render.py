@@ -61,7 +61,7 @@ def render(content: Content) -> str:
     room = MAX_BYTES - SLACK_BYTES - bare
     if room < 0:
         raise UserError(
-            f"the report's page would have {bare:,} bytes without a prediction "
+            f"the report's page would have {bare:,} bytes even without predictions "
             f"(allowed: {MAX_BYTES - SLACK_BYTES:,}; fewer studies at once)"
         )
     found = browser(content.studies, room, with_text=content.with_text)

@@ -89,8 +89,8 @@ def comparison_words(setting: Setting, findings: Sequence[Finding]) -> list[str]
     words += [_seeds(min(setting.seeds))] if findings and min(setting.seeds) < FEW_SEEDS else []
     if setting.absent:
         words.append(
-            f"{setting.absent} of the {setting.arms} planned arms failed or did not run and stand "
-            "behind no number here."
+            f"{setting.absent} of the {setting.arms} planned arms failed or did not run and "
+            "contribute to no number here."
         )
     return words
 
@@ -103,28 +103,28 @@ def search_words(search: Search) -> list[str]:
     if search.best is None or search.value is None:
         none = "No best trial was chosen yet" if search.trials.get("done") else "No trial finished"
         return [f"{start} {none}."]
-    best = f"{start} On validation, trial {search.best} is the best: {search.metric} "
+    best = f"{start} On validation, trial {search.best} is best: {search.metric} "
     best += f"{search.value:.3f}."
     if search.best == 0:
-        return [f"{best} Trial 0 has the default setting: searching found nothing better."]
+        return [f"{best} Trial 0 has the default setting: the search found nothing better."]
     if search.gain is None:
-        return [f"{best} What it gains over the default setting on test is not known."]
+        return [f"{best} Its gain over the default setting on test is not known."]
     gain = search.gain
     change = f"{_signed(gain.estimate)} points of macro-F1 ({_interval(gain)})"
     if gain.leaves_out_0:
         verdict = "better" if gain.estimate > 0 else "worse"
         said = f"On test it is {verdict} than the default setting: {change}."
     else:
-        said = f"On test it does not separate from the default setting: {change}."
-    return [f"{best} {said} One seed each, so the interval knows the spread of test rows only."]
+        said = f"On test it does not differ significantly from the default setting: {change}."
+    return [f"{best} {said} One seed each, so the interval reflects the spread of test rows only."]
 
 
 def _verdict(setting: Setting, findings: Sequence[Finding]) -> str:
     where = f"On the {setting.rows:,} test rows of {setting.dataset}"
     if not findings and setting.points:
         return (
-            f"{where}, {setting.reference} alone was run, in {setting.points} settings beside its "
-            "default: the tables of its parts and of a grid's settings compare them."
+            f"{where}, only {setting.reference} was run, in {setting.points} settings besides its "
+            "default: the tables of its parts and of the grid's settings compare them."
         )
     if not findings:
         return (
@@ -139,7 +139,7 @@ def _verdict(setting: Setting, findings: Sequence[Finding]) -> str:
         said = [_separation(finding, setting.reference, one_run) for finding in apart]
         parts = [f"{start}, {_listed(said, ';')}."]
     else:
-        parts = [f"{start}, no method separates from {setting.reference} on macro-F1."]
+        parts = [f"{start}, no method differs significantly from {setting.reference} on macro-F1."]
     if rest:
         parts.append(_open(rest, bool(apart)))
     return " ".join(parts)
@@ -159,20 +159,20 @@ def _separation(finding: Finding, reference: str, one_run: bool) -> str:
 def _open(findings: Sequence[Finding], some_separate: bool) -> str:
     """Return what is not decided, how wide that leaves it, and what could have been found."""
     listed = _listed([f"{f.method} {_signed(f.estimate)} ({_interval(f)})" for f in findings], ",")
-    start = "The others do not separate" if some_separate else "Differences in points"
+    start = "The others do not differ significantly" if some_separate else "Differences in points"
     text = f"{start}: {listed}."
     almost = [f.method for f in findings if f.undecided]
     if almost:
         verb = "leaves" if len(almost) == 1 else "leave"
         text += (
-            f" The interval of {_listed(almost, ',')} alone {verb} out 0, but that does not stand "
-            "the correction for the number of comparisons."
+            f" The interval of {_listed(almost, ',')} alone {verb} out 0, but does not survive "
+            "correction for multiple comparisons."
         )
     detectable = [f.detectable for f in findings if f.detectable is not None]
     if detectable:
         text += (
-            " That is no proof of equality: a true difference of up to about "
-            f"{_points(max(detectable))} could have been missed (found with {POWER} power)."
+            " This does not prove equality: a true difference of up to about "
+            f"{_points(max(detectable))} could have been missed (at {POWER} power)."
         )
     return text
 
@@ -180,7 +180,7 @@ def _open(findings: Sequence[Finding], some_separate: bool) -> str:
 def _sampling(methods: Sequence[str]) -> str:
     return (
         f"Scheduled sampling was not tested in {_listed(list(methods), ',')}: fewer than 2 % of "
-        "the training prompts were given another label than the gold one, so nothing here speaks "
+        "the training prompts showed a label other than the gold one, so nothing here speaks "
         "for or against it."
     )
 
@@ -195,8 +195,8 @@ def _counted(seeds: Sequence[int]) -> str:
 def _seeds(count: int) -> str:
     if count == 1:
         return (
-            "Each method was trained with one seed only. The intervals know the spread of the "
-            "test rows, not that of training: another seed may turn any of these differences."
+            "Each method was trained with one seed only. The intervals reflect the spread of the "
+            "test rows, not that of training: another seed may reverse any of these differences."
         )
     return (
         f"Each method was trained with {count} seeds, fewer than {FEW_SEEDS}: the spread of "

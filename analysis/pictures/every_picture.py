@@ -79,6 +79,6 @@ def _of(study: Study) -> Iterator[Picture | str]:
     if len(shown) < len(groups):
         yield (
             f"labels and training of {len(groups) - len(shown)} settings of a grid: too many to "
-            "tell apart; their scores stand in the maps of sensitivity and the differences"
+            "tell apart; their scores are in the maps of sensitivity and the differences"
         )
     yield from comparison_grids(study, groups)

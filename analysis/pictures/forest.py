@@ -65,7 +65,7 @@ def forest_pictures(groups: Sequence[Group]) -> list[Picture | str]:
     if not panels:
         return [
             f"differences: no finished arm shares a seed and test rows with {REFERENCE} "
-            "(or the test rows are all of one group)"
+            "(or all test rows are in one group)"
         ]
     words = [
         f"Differences from {REFERENCE} on test in points of 100, with 95 % intervals over seeds "
@@ -80,7 +80,7 @@ def forest_pictures(groups: Sequence[Group]) -> list[Picture | str]:
     shown = {row.name for rows in panels.values() for row in rows}
     missing = [g.name for g in groups if g.name not in shown and not _is_reference(g)]
     if missing:
-        words.append(f"Not compared, for want of a common seed or of rows: {', '.join(missing)}")
+        words.append(f"Not compared, for lack of a common seed or of rows: {', '.join(missing)}")
     return [
         Picture(
             "differences",

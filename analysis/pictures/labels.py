@@ -77,10 +77,10 @@ def _confusions(found: Sequence[Outputs]) -> Picture:
         name = outputs.group.name
         heats.append(Heat(name, labels, names, values, texts))
         right = [f"{x} {percent(shares[i, i])}" for i, x in enumerate(labels)]
-        words.append(f"{name} ({counted(outputs.seeds, 'seed')}) has right: {', '.join(right)}")
+        words.append(f"{name} ({counted(outputs.seeds, 'seed')}) gets right: {', '.join(right)}")
         words[-1] += _worst(matrix, labels)
     description = (
-        "Of the test rows with each gold label (a line), how many in 100 got each predicted label "
+        "Of the test rows with each gold label (a row), how many in 100 got each predicted label "
         f"(a column), pooled over seeds. {'. '.join(words)}."
     )
     columns = 1 if len(heats) == 1 else 2 if len(labels) > 3 else 3
@@ -92,9 +92,9 @@ def _worst(matrix: Counts, labels: Sequence[str]) -> str:
     wrong = matrix[:, :-1].copy()
     np.fill_diagonal(wrong, 0)
     if not wrong.any():
-        return "; no label is taken for another"
+        return "; no label is mistaken for another"
     gold, said = divmod(int(wrong.argmax()), len(labels))
-    return f"; most often {labels[gold]} is taken for {labels[said]} ({wrong.max()} rows)"
+    return f"; most often {labels[gold]} is mistaken for {labels[said]} ({wrong.max()} rows)"
 
 
 def reliability(outputs: Outputs) -> list[Bin]:
@@ -140,7 +140,7 @@ def _calibration(found: Sequence[Outputs]) -> Picture | str:
         told = [f"{number(b.confidence, 2)}: {number(b.accuracy, 2)} of {b.rows}" for b in bins]
         words.append(f"{name} (expected calibration error {number(_ece(outputs))}) {listed(told)}")
     if not lines:
-        return "calibration: no prediction holds label probabilities"
+        return "calibration: no predictions have label probabilities"
     panels = [
         Panel(line.label, "confidence", "share right", (line,), (0, 1), (0, 1), equal=True)
         for line in lines

@@ -240,7 +240,7 @@ def _dots(
 def _correlation(rung: list[float], final: list[float]) -> str:
     trials = counted(len(rung), "finished trial")
     if len(rung) < FOR_RANKS or len(set(rung)) < 2 or len(set(final)) < 2:
-        return f"No rank correlation: {trials}, or all of one score."
+        return f"No rank correlation: {trials}, or all scores equal."
     rho = float(spearmanr(rung, final).statistic)
     return (
         f"Spearman's rank correlation is {number(rho, 2)} over {trials} (pruned ones "

@@ -67,7 +67,7 @@ def differences_table(groups: Sequence[Group]) -> Table:
         if difference is not None:
             found[group, other] = difference
     if not found:
-        reason = "no method with stored predictions stands beside an r2d of the same seeds"
+        reason = "no method with stored predictions shares its seeds with an r2d"
         return nothing(name, title, reason)
     families = {group.study.folder for group, _ in found}
     adjusted: dict[Pair, float] = {}
@@ -130,7 +130,7 @@ def other_differences_table(groups: Sequence[Group]) -> Table:
         shown.append(group)
     scores = [score for score in SECONDARY if there[score]]
     if not scores:
-        return nothing(name, title, "no method with stored predictions stands beside an r2d")
+        return nothing(name, title, "no method with stored predictions can be compared with an r2d")
     columns = (*who_columns(shown), SEEDS, *columns_of(scores))
     return Table(name, title, columns, tuple(rows), notes_on(shown, scores))
 
@@ -142,21 +142,21 @@ def _difference_notes(
 ) -> tuple[str, ...]:
     notes = [*notes_on(sides), *untested(sides)]
     without = {group.study.info.name for group in groups} - {g.study.info.name for g, _ in found}
-    notes += [f"{name}: no method beside an r2d with the same seeds" for name in sorted(without)]
+    notes += [f"{name}: no method shares its seeds with an r2d" for name in sorted(without)]
     pairs = pairs_with_reference(groups)
     left = [
         f"{group.name} ({group.study.info.name})" for group, o in pairs if (group, o) not in found
     ]
     if left:
         notes.append(
-            f"no stored predictions of common seeds, or one group of rows: {', '.join(left)}"
+            f"no stored predictions for common seeds, or only one group of rows: {', '.join(left)}"
         )
     for (group, other), difference in found.items():
         seeds = max(len(group.done), len(other.done))
         if len(difference.per_seed) < seeds:
             notes.append(f"{group.name}: {len(difference.per_seed)} common seeds of {seeds}")
     if any(len(difference.per_seed) == 1 for difference in found.values()):
-        notes.append("with one seed the interval knows new test rows only, not new training")
+        notes.append("with one seed the interval covers new test rows only, not new training")
     notes += _test_size_notes(found)
     notes.append(
         "detectable: the true difference found with 80 % power at level 0.05, from the standard "

@@ -100,7 +100,7 @@ def ablation_table(groups: Sequence[Group]) -> Table:
         if missing:
             study = next(iter(corner.values())).study.info.name
             notes.append(f"{study}: not run: {'; '.join(missing)}")
-    notes.append("sampling replaces the label in the prompt: without a label there is none")
+    notes.append("sampling replaces the label in the prompt: without a label there is no sampling")
     return Table(name, title, columns, tuple(rows), (*notes_on(members, SCORES), *notes))
 
 

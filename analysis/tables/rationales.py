@@ -54,7 +54,7 @@ SOURCE_SCORES = (
 
 def alignment_table(groups: Sequence[Group]) -> Table:
     """Return whether rationales explain the prediction, above all where it is wrong."""
-    title = "Does the rationale explain its own prediction? Read by others than its writer"
+    title = "Does the rationale explain its own prediction? As read by an independent reader"
     wrote = [group for group in groups if group.values("reader_consistency")]
     reason = "no arm's rationales were read by an independent reader"
     table = score_table("alignment", title, wrote, ALIGNMENT, reason)
@@ -75,9 +75,9 @@ def _wrong_rows(group: Group) -> str | None:
 
 def plausibility_table(groups: Sequence[Group]) -> Table:
     """Return the rationales' likeness to references, split by right and wrong predictions."""
-    title = "Likeness to reference rationales: all rows, and where the prediction is right or wrong"
+    title = "Similarity to reference rationales, over all rows and by right or wrong prediction"
     wrote = [group for group in groups if group.values("bleu")]
-    reason = "no arm wrote rationales that have references"
+    reason = "no arm wrote rationales with references"
     return score_table("plausibility", title, wrote, PLAUSIBILITY, reason)
 
 
@@ -87,7 +87,7 @@ def sources_table(groups: Sequence[Group]) -> Table:
     title = "Rationale source x method, on test: mean ± standard deviation over seeds"
     reason = "no comparison of rationale sources among these studies"
     table = score_table("sources", title, shown, SOURCE_SCORES, reason)
-    note = "BLEU, ROUGE-L and BERTScore are to the arm's own source unless they say human"
+    note = "BLEU, ROUGE-L and BERTScore are against the arm's own source unless marked human"
     return replace(table, notes=(*table.notes, note)) if table.rows else table
 
 
@@ -120,7 +120,7 @@ def equivalence_table(groups: Sequence[Group]) -> Table:
         Column("smallest_margin", "Smallest margin met"),
         Column("p_tost", "p (TOST)"),
     )
-    notes = [f"no stored predictions of common seeds: {', '.join(missing)}"] if missing else []
+    notes = [f"no stored predictions for common seeds: {', '.join(missing)}"] if missing else []
     notes.append(
         f"the margin of {100 * MARGIN:g} points was fixed before; not shown equivalent is not "
         "shown different; these p-values are of each pair alone"

@@ -64,5 +64,5 @@ def no_interval(rows: Sequence[Row], key: str) -> tuple[str, ...]:
         for row in rows
         if isinstance(number := row.get(key), Number) and number.low is None
     ]
-    said = "no interval, for lack of stored predictions or of a second group of rows: "
+    said = "no interval, for lack of stored predictions or a second group of rows: "
     return (said + ", ".join(bare),) if bare else ()

@@ -86,7 +86,7 @@ def main_table(groups: Sequence[Group], published: Sequence[PublishedValue]) -> 
     notes = [
         *notes_on(shown, MAIN),
         *no_interval(rows, PRIMARY_METRIC),
-        "consistency and sufficiency are the model's own reading; (reader): an independent model's",
+        "consistency and sufficiency: read by the model itself; (reader): by an independent model",
         *(f"published {v.metric} of {v.method} on {v.dataset}: {v.source}" for v in used),
     ]
     columns = (*who_columns(shown), SEEDS, *columns_of(MAIN), *theirs)
@@ -128,13 +128,16 @@ def published_table(published: Sequence[PublishedValue]) -> Table:
         }
         for value in published
     )
-    title = "Values that others published, on test sets of their own"
+    title = "Values published by others, on their own test sets"
     return Table("published", title, columns, rows)
 
 
 def controls_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:
     """Return r2d beside its controls: changed methods, trivial answers, the context cut off."""
-    name, title = "controls", "Controls: what remains without a part of the method, or without any"
+    name, title = (
+        "controls",
+        "Controls: what remains without a part of the method, or the whole",
+    )
     shown = [g for g in groups if is_method(g) and (g.method == "r2d" or g.method not in COMPARED)]
     trivial = [row for study in studies for row in _trivial(study)]
     if not trivial and all(group.method == "r2d" for group in shown):

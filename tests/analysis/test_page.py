@@ -192,7 +192,7 @@ def test_tables_and_pictures_too_large_for_a_page_are_refused(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "MAX_BYTES", 30_000)
-    with pytest.raises(UserError, match=r"without a prediction \(allowed: 10,000; fewer studies"):
+    with pytest.raises(UserError, match=r"without predictions \(allowed: 10,000; fewer studies"):
         render(content(small, tmp_path, figure=False))
 
 

@@ -35,9 +35,10 @@ def test_a_worse_method_is_called_worse() -> None:
 
 def test_where_nothing_separates_it_says_so_and_what_could_have_been_missed() -> None:
     assert words(EVEN) == (
-        "On the 1,500 test rows of triage, with 3 seeds, no method separates from r2d on macro-F1. "
-        "Differences in points: sft -1.5 (95 % interval -4.0 to +1.0). That is no proof of "
-        "equality: a true difference of up to about 3.6 points could have been missed (found with "
+        "On the 1,500 test rows of triage, with 3 seeds, no method differs significantly from r2d "
+        "on macro-F1. "
+        "Differences in points: sft -1.5 (95 % interval -4.0 to +1.0). This does not prove "
+        "equality: a true difference of up to about 3.6 points could have been missed (at "
         "80 % power)."
     )
 
@@ -45,23 +46,23 @@ def test_where_nothing_separates_it_says_so_and_what_could_have_been_missed() ->
 def test_the_rest_is_told_beside_what_separates() -> None:
     text = words(BETTER, EVEN)
     assert "dss is better" in text
-    assert "The others do not separate: sft -1.5" in text
-    assert "no method separates" not in text
+    assert "The others do not differ significantly: sft -1.5" in text
+    assert "no method differs" not in text
 
 
 def test_an_interval_without_0_that_fails_the_correction_is_no_result() -> None:
     text = words(ALMOST, EVEN)
-    assert "no method separates from r2d" in text
-    assert "The interval of r2d_c alone leaves out 0, but that does not stand" in text
+    assert "no method differs significantly from r2d" in text
+    assert "The interval of r2d_c alone leaves out 0, but does not survive" in text
 
 
 def test_a_small_p_whose_interval_holds_0_is_no_result() -> None:
     text = words(replace(EVEN, p=0.001))
-    assert "no method separates from r2d" in text
+    assert "no method differs significantly from r2d" in text
 
 
 def test_a_difference_without_a_test_is_no_result() -> None:
-    assert "no method separates from r2d" in words(replace(BETTER, p=None))
+    assert "no method differs significantly from r2d" in words(replace(BETTER, p=None))
 
 
 def test_two_that_separate_stand_in_one_sentence() -> None:
@@ -107,8 +108,8 @@ def test_without_the_reference_nothing_is_compared() -> None:
 
 def test_a_grid_of_the_reference_alone_points_to_its_tables() -> None:
     assert words(points=5) == (
-        "On the 1,500 test rows of triage, r2d alone was run, in 5 settings beside its default: "
-        "the tables of its parts and of a grid's settings compare them."
+        "On the 1,500 test rows of triage, only r2d was run, in 5 settings besides its default: "
+        "the tables of its parts and of the grid's settings compare them."
     )
 
 
@@ -124,7 +125,7 @@ def test_better_or_worse_is_said_only_where_interval_and_p_agree(
     text = words(Finding("m", low + width / 2, low, high, p, 0.1))
     claimed = "m is better than" in text or "m is worse than" in text
     assert claimed == ((low > 0 or high < 0) and p is not None and p < 0.05)
-    assert claimed != ("no method separates" in text)
+    assert claimed != ("no method differs" in text)
 
 
 SEARCH = Search(
@@ -135,12 +136,15 @@ SEARCH = Search(
 @pytest.mark.parametrize(
     ("search", "said"),
     [
-        (SEARCH, "made 5 trials (3 done, 2 pruned). On validation, trial 4 is the best: macro_f1 "),
-        (SEARCH, "What it gains over the default setting on test is not known."),
-        (replace(SEARCH, best=0), "searching found nothing better"),
+        (SEARCH, "made 5 trials (3 done, 2 pruned). On validation, trial 4 is best: macro_f1 "),
+        (SEARCH, "Its gain over the default setting on test is not known."),
+        (replace(SEARCH, best=0), "the search found nothing better"),
         (replace(SEARCH, best=None, value=None), "No best trial was chosen yet."),
         (replace(SEARCH, best=None, value=None, trials={"failed": 2}), "No trial finished."),
-        (replace(SEARCH, gain=EVEN), "does not separate from the default setting: -1.5 points"),
+        (
+            replace(SEARCH, gain=EVEN),
+            "does not differ significantly from the default setting: -1.5",
+        ),
         (replace(SEARCH, gain=replace(BETTER, p=None)), "better than the default setting: +7.3"),
     ],
 )

@@ -69,7 +69,7 @@ def test_confusion_pools_seeds_and_counts_in_100_of_a_gold_label(compared: Pictu
     assert matrix["y"] == ["no", "yes"]
     assert matrix["z"] == [[1.0, 0.0], [0.5, 0.5]]
     assert picture.print_figure.axes[0].images[0].get_array().tolist() == matrix["z"]  # type: ignore[union-attr]
-    assert "yes is taken for no (2 rows)" in picture.description
+    assert "yes is mistaken for no (2 rows)" in picture.description
 
 
 def test_an_output_outside_the_set_has_a_column_of_its_own() -> None:

@@ -36,7 +36,7 @@ def test_every_value_names_its_paper() -> None:
         (HEAD + "r2d,triage,macro_f1,nan,paper\n", ":2: value 'nan'"),
         (HEAD + "r2d,triage,macro_f1,101,paper\n", ":2: value '101'"),
         (HEAD + "r2d,triage,macro_f1,-1,paper\n", ":2: value '-1'"),
-        (HEAD + "r2d,triage,bleu,1,a\nr2d,triage,bleu,2,b\n", ":3: r2d triage bleu stands there"),
+        (HEAD + "r2d,triage,bleu,1,a\nr2d,triage,bleu,2,b\n", ":3: r2d triage bleu appears twice"),
         (HEAD + 'r2d,triage,bleu,1,"two\nlines"\nr2d,x,bleu,2,\n', ":4: source is empty"),
         (HEAD + 'r2d,triage,bleu,1,"open\n', "(allowed: a CSV file in UTF-8)"),
     ],

@@ -106,7 +106,7 @@ def test_a_report_that_holds_a_strangers_file_is_not_replaced(
     mine.write_text("mine")
     code, _, err = run(capsys, written.parent / "small", "--out", written)
     assert (code, mine.read_text()) == (2, "mine")
-    assert "holds my_notes.txt, which is no part of a report" in err
+    assert "holds my_notes.txt, which is not part of a report" in err
     mine.unlink()
 
 
@@ -133,7 +133,7 @@ def test_a_torn_last_line_is_left_out_and_said(
     last_line_torn(study)
     assert run(capsys, study, "--out", tmp_path / "report")[0] == 0
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
-    assert "its last line was cut off in mid-write and is left out" in page
+    assert "the last line was cut off while being written and is left out" in page
     assert "arms that have not run: sft-3" in page
     assert "1 of the 6 planned arms failed or did not run" in page
 
@@ -188,7 +188,10 @@ def prediction_for_another_label(study: Path) -> None:
         (no_records, "no trial has ended (allowed: a study with records)"),
         (prediction_without_id, "r2d-1-test.jsonl:1: id: Field required"),
         (prediction_for_another_label, "r2d-1: "),
-        (lambda study: (study / "study.json").unlink(), "no study (allowed: a folder with study"),
+        (
+            lambda study: (study / "study.json").unlink(),
+            "not a study (allowed: a folder with",
+        ),
         (lambda study: (study / "study.json").write_text("[" * 100_000), "study.json: "),
         (lambda study: (study / "study.json").write_text("null"), "schema version None"),
     ],

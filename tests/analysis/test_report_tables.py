@@ -58,7 +58,7 @@ def test_macro_f1_stands_with_its_interval_and_a_note_where_it_has_none() -> Non
     bare = tables_of(study(made.records))["main"]
     assert bare.rows[0]["macro_f1"].mean == pytest.approx(cell.mean)
     assert bare.rows[0]["macro_f1"].low is None
-    assert said(bare, "no interval, for lack of stored predictions or of a second group")
+    assert said(bare, "no interval, for lack of stored predictions or a second group")
 
 
 def test_what_a_method_does_not_have_is_none_and_not_0() -> None:
@@ -78,7 +78,7 @@ def test_a_score_that_some_seeds_lack_is_said_to_be_of_the_others() -> None:
     ]
     table = tables_of(study(arms))["main"]
     assert table.rows[0]["bleu"].mean == 30.0
-    assert said(table, "r2d: bleu is known of 1 of its seeds only")
+    assert said(table, "r2d: bleu is known for 1 of its seeds only")
 
 
 def test_failed_arms_count_for_nothing_and_notes_of_the_study_are_shown() -> None:
@@ -114,7 +114,7 @@ def test_published_values_stand_in_marked_columns_of_their_own_data_only() -> No
 
 def test_records_that_their_predictions_contradict_are_refused() -> None:
     made = study([record("r2d-1", 0, RIGHT)], {"r2d-1": predictions(THREE)})
-    with pytest.raises(UserError, match=r"r2d-1: macro_f1 is 1\.0 in its record, but 0\.7333"):
+    with pytest.raises(UserError, match=r"r2d-1: macro_f1 is 1\.0 in its record but 0\.7333"):
         report_tables([made], NONE)
 
 
@@ -138,7 +138,7 @@ def test_a_name_is_method_setting_and_source() -> None:
 
 def test_an_arm_that_stands_there_twice_is_refused() -> None:
     made = study([record("r2d-1", 0, RIGHT), record("r2d-1", 1, RIGHT)])
-    with pytest.raises(UserError, match="trial 1: arm 'r2d-1' stands there twice"):
+    with pytest.raises(UserError, match="trial 1: arm 'r2d-1' appears twice"):
         report_tables([made], NONE)
 
 
@@ -227,7 +227,7 @@ def test_a_method_without_common_rows_is_named() -> None:
     rows = {arm: predictions(RIGHT if arm == "r2d-1" else HALF) for arm in ("r2d-1", "sft-1")}
     table = tables_of(study(arms.records, rows))["differences"]
     assert [row["method"] for row in table.rows] == ["sft"]
-    assert said(table, "no stored predictions of common seeds, or one group of rows: dss")
+    assert said(table, "no stored predictions for common seeds, or only one group of rows: dss")
 
 
 def test_arms_that_met_other_test_rows_are_refused() -> None:
@@ -265,7 +265,7 @@ def test_seeds_of_other_scores_are_the_fewest_that_one_of_them_has() -> None:
     }
     table = tables_of(study(arms, rows))["other_differences"]
     assert table.rows[0]["seeds"] == 1
-    assert said(table, "dss: rouge_l is known of 1 of its seeds only")
+    assert said(table, "dss: rouge_l is known for 1 of its seeds only")
 
 
 # Controls

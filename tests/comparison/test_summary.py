@@ -211,9 +211,9 @@ def test_the_last_lines_name_states_and_reasons() -> None:
 def test_unequal_numbers_of_evaluations_are_told_by_arm() -> None:
     six, ten = ({"seeds": 3, "evaluations": {"mean": n, "sd": 0.0}} for n in (6.0, 10.0))
     none = {"seeds": 0, "failed": 1}
-    [line] = [t for t in lines({"r2d": six, "sft": ten, "dss": none}) if "chance" in t]
+    [line] = [t for t in lines({"r2d": six, "sft": ten, "dss": none}) if "candidate" in t]
     assert line.endswith(": r2d 6, sft 10")
-    assert not [t for t in lines({"r2d": six, "r2d-tuned": six}) if "chance" in t]
+    assert not [t for t in lines({"r2d": six, "r2d-tuned": six}) if "candidate" in t]
 
 
 def test_points_of_the_same_run_are_named_below_the_table() -> None:
