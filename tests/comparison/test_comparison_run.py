@@ -215,7 +215,7 @@ GRID = "--dataset triage --methods sft r2d --seeds 1 2"
         (f"{GRID} --set label_loss_weight=2", ["label_loss_weight = 2", "1"]),
         (f"{GRID} --name ../up", ["'../up'", "A-Z"]),
         (f"{GRID} --num-workers 1000", ["--num-workers 1000", "CPUs"]),
-        (f"{GRID} --grid ablation --tuned-from x", ["--grid with --tuned-from", "one of them"]),
+        (f"{GRID} --grid ablation --tuned-from x", ["--grid with --tuned-from", "one of the two"]),
         (f"{GRID} --grid embedded", ["--grid embedded: learning_rate is a range"]),
         (f"{GRID} --grid ablate", ["unknown search space 'ablate'", "ablation"]),
         (f"{GRID} --resume must", ["--resume must", "stored study"]),
@@ -243,7 +243,7 @@ def test_the_list_shows_every_method_with_its_source_and_its_differences(run: Ru
         assert lines[at + 2].startswith("  differences from r2d: ")
         shown = lines[at + 2].removeprefix("  differences from r2d: ")
         fields = {part.partition("=")[0] for part in shown.split(", ")}
-        assert fields - {"in nothing"} == {
+        assert fields - {"none"} == {
             name for name, value in method.values.items() if getattr(TrainConfig(), name) != value
         }
     assert len(lines) == 3 * len(METHODS)

@@ -566,5 +566,5 @@ def test_a_node_that_does_not_see_the_study_is_refused_by_its_address(
     nodes |= {first: tmp_path, second: tmp_path}
     check_shared_storage(study)
     nodes[third] = tmp_path / "a folder of its own"
-    with pytest.raises(UserError, match=r"--storage-path .*studies: node 10\.0\.0\.3 does not see"):
+    with pytest.raises(UserError, match=r"--storage-path .*studies: node 10\.0\.0\.3 cannot see"):
         check_shared_storage(study)
