@@ -196,9 +196,7 @@ def normalise(argv: Sequence[str]) -> list[str]:
         flag, equals, value = word.partition("=") if word.startswith("--") else ("", "=", word)
         if equals and value in ("", "--"):  # of `--name=--` argparse would make a list
             before = argv[place - 1] if place else "the first argument"
-            raise UserError(
-                f"{flag or before} {value!r}: no value (allowed: a value, or no such flag)"
-            )
+            raise UserError(f"{flag or before} {value!r}: no value (allowed: a value, or no flag)")
         if word != word.encode(errors="replace").decode():  # study.json could not hold it
             raise UserError(f"{word!r} is not UTF-8 (allowed: text and file names in UTF-8)")
         words.append(flag.replace("_", "-") + word.removeprefix(flag))

@@ -531,7 +531,7 @@ def test_new_rows_are_predicted_over_their_own_options(prepared: Prepared, tmp_p
         assert row.label == max(row.probabilities, key=lambda text: row.probabilities[text])
         assert row.gold_label is None
     bare = [replace(row, choices=None) for row in rows]
-    with pytest.raises(UserError, match=r"among the options of a row, and no row has any"):
+    with pytest.raises(UserError, match=r"among a row's options, and no row has any"):
         predict_rows(tmp_path, (), config, bare, "cpu")
     free = config.model_copy(update={"label_choice": "generate"})
     assert [row.probabilities for row in predict_rows(tmp_path, (), free, bare, "cpu")] == [{}, {}]

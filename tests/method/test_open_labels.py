@@ -208,7 +208,7 @@ def test_open_labels_must_be_generated_and_have_no_random_other() -> None:
     check_data(splits, config_of_open())
     with pytest.raises(UserError, match=r"^toy: 4 different labels .*--set label_choice=generate"):
         check_data(splits, config_of_open(label_choice="scored"))
-    with pytest.raises(UserError, match=r"no other label .*\(allowed: predicted\)$"):
+    with pytest.raises(UserError, match=r"no wrong label .*\(allowed: predicted\)$"):
         check_data(splits, config_of_open(sampling_label="random_wrong"))
     assert data_card(splits)["label_kind"] == "open"
 
