@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from r2d_ray.records import TrialRecord, read_jsonl
 from r2d_ray.study.folder import read_info
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 OLD = ROOT / "tests" / "data" / "old"
 TEXTS = ("study.json", "records.jsonl", "trials/*/outcome.json", "trials/*/ray/*.json")
