@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -57,6 +58,7 @@ def several_nodes(count: int) -> Iterator[Cluster]:
             "resources": {DRIVER_RESOURCE: DRIVERS},
             "include_dashboard": True,
             "dashboard_host": "127.0.0.1",
+            "dashboard_port": free_port(),  # 8265 may be another cluster's
             "_system_config": DEATHS,
         },
     )
@@ -68,6 +70,13 @@ def several_nodes(count: int) -> Iterator[Cluster]:
     finally:
         ray.shutdown()
         nodes.shutdown()
+
+
+def free_port() -> int:
+    """Return a port of loopback on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def wait_until(happened: Callable[[], Any], what: str, still: Callable[[], bool]) -> Any:
