@@ -141,9 +141,8 @@ def read_csv(path: Path) -> list[Record]:
     records = []
     for number, values in lines:
         if len(values) != len(header):
-            raise UserError(
-                f"{path}:{number}: {len(values)} values, but the header has {len(header)} columns"
-            )
+            columns = f"{len(header)} columns" if len(header) > 1 else "1 column (split at commas)"
+            raise UserError(f"{path}:{number}: {len(values)} values, but the header has {columns}")
         records.append(Record(f"{path}:{number}", dict(zip(header, values, strict=True))))
     if not records:
         raise UserError(f"{path}: a header but no rows")
@@ -199,9 +198,11 @@ def read_records(path: Path) -> list[Record]:
     """Return the rows of a table file, told by its suffix.
 
     Raises:
-        UserError: for another suffix, or as the format's reader.
+        UserError: for a missing file, another suffix, or as the format's reader.
     """
     reader = TABLE_READERS.get(path.suffix.lower())
+    if not os.path.lexists(path):
+        raise UserError(f"{path}: no such file")
     if reader is None or not os.path.isfile(path):
         kinds = ", ".join(TABLE_READERS)
         raise UserError(f"{path}: not a table file (allowed: a file that ends in {kinds})")

@@ -55,8 +55,9 @@ def read_model_file(folder: Path) -> tuple[list[str], TrainConfig]:
         described = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
         return list(described["labels"]), TrainConfig.model_validate(described["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
+        why = "" if isinstance(error, FileNotFoundError) else f" ({type(error).__name__})"
         raise UserError(
-            f"--model {folder}: no {MODEL_FILE} of an exported model ({type(error).__name__}) "
+            f"--model {folder}: no {MODEL_FILE} of an exported model{why} "
             "(allowed: the best/ folder of a study)"
         ) from None
 

@@ -146,7 +146,8 @@ def read_info(root: Path) -> StudyInfo:
     path = StudyFolder(root).info_path
     if not os.path.isfile(path):  # unlike Path.is_file, False for a name that is too long
         raise UserError(
-            f"{root} is not a study: it has no study.json (allowed: a new name or folder)"
+            f"{root} is not a study: it has no study.json "
+            "(allowed: the folder of a study; for a new study a new or empty one)"
         )
     try:
         stored = json.loads(path.read_bytes())
