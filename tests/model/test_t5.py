@@ -142,7 +142,7 @@ def test_a_model_that_is_not_there_is_refused_in_one_line(tmp_path: Path) -> Non
 
 def test_a_model_of_another_family_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(UserError, match=r"of type 'bert' \(allowed: t5, mt5, umt5\)"):
+    with pytest.raises(UserError, match=r"has type 'bert' \(allowed: t5, mt5, umt5\)"):
         check_checkpoint(tiny_config(model=str(tmp_path)))
 
 
