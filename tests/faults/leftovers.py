@@ -22,16 +22,21 @@ ONE_A_CLUSTER = frozenset({"_AutoscalingCoordinatorActor"})
 Process = tuple[int, str]  # pid and start, so that a pid used again is another
 
 
+def here() -> str:
+    """Return the address of the cluster of this process: others may run on this machine."""
+    return str(ray.get_runtime_context().gcs_address)
+
+
 def live_actors() -> list[Any]:
     """Return the actors of the connected cluster that are not dead."""
-    return list(list_actors(filters=[("state", "!=", "DEAD")], limit=10_000))
+    return list(list_actors(here(), filters=[("state", "!=", "DEAD")], limit=10_000))
 
 
 def left_behind(expected: Iterable[str] = ()) -> list[str]:
     """Return what the connected cluster still holds, but for an actor of each class expected."""
     actors = Counter(actor.class_name for actor in live_actors())
     actors -= Counter([*expected, *ONE_A_CLUSTER])
-    groups = list_placement_groups(filters=[("state", "!=", "REMOVED")], limit=10_000)
+    groups = list_placement_groups(here(), filters=[("state", "!=", "REMOVED")], limit=10_000)
     free, all_cpus = (have.get("CPU", 0.0) for have in (available(), ray.cluster_resources()))
     used = [f"{all_cpus - free:g} CPUs"] if free < all_cpus else []
     return [*actors.elements(), *(f"placement group {g.placement_group_id}" for g in groups), *used]

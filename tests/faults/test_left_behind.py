@@ -17,6 +17,7 @@ from leftovers import (
     alive,
     assert_nothing_is_left,
     descendants,
+    here,
     seconds_until,
 )
 from optuna.trial import TrialState
@@ -41,7 +42,7 @@ def address() -> Iterator[str]:
 
 def workers_so_far() -> list[Any]:
     """Return the training workers of the cluster, dead ones too."""
-    return list(list_actors(filters=[("class_name", "=", "RayTrainWorker")]))
+    return list(list_actors(here(), filters=[("class_name", "=", "RayTrainWorker")]))
 
 
 def test_a_run_that_would_fail_again_fails_once_and_leaves_nothing(
