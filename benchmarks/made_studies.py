@@ -15,7 +15,8 @@ import numpy as np
 from r2d_ray.config import PROFILES, build_config
 from r2d_ray.data.card import data_card
 from r2d_ray.data.examples import Example, Splits
-from r2d_ray.data.sources import DataRequest, load_splits
+from r2d_ray.data.location import DataRequest
+from r2d_ray.data.sources import load_splits
 from r2d_ray.evaluation.label_metrics import label_scores
 from r2d_ray.evaluation.plausibility import plausibility_scores, with_overlap
 from r2d_ray.method.variants import METHODS

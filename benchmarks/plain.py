@@ -26,7 +26,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, get_scheduler
 from benchmarks.yardstick import Yardstick
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.examples import Example, Splits, pick_source
-from r2d_ray.data.sources import DataRequest, load_splits
+from r2d_ray.data.location import DataRequest
+from r2d_ray.data.sources import load_splits
 from r2d_ray.evaluation.label_metrics import label_scores
 from r2d_ray.method.prompts import PREDICT_PREFIX
 from r2d_ray.method.schedules import gold_probability, label_weight

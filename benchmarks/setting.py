@@ -18,8 +18,9 @@ from transformers import (
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.encode import tokenizer_texts
 from r2d_ray.data.examples import Example, Splits, pick_source
+from r2d_ray.data.location import DataRequest
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
-from r2d_ray.data.sources import DataRequest, load_splits
+from r2d_ray.data.sources import load_splits
 from r2d_ray.model.t5 import load_tokenizer
 
 VOCABULARY = 32_128  # T5's, padded as its checkpoints have it

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from r2d_ray.config import TrainConfig
-    from r2d_ray.data.sources import DataRequest, load_splits
+    from r2d_ray.data.location import DataRequest
+    from r2d_ray.data.sources import load_splits
     from r2d_ray.functions import predict_rows, run_comparison, run_search
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = [
     "DataRequest",
     "TrainConfig",

@@ -12,8 +12,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from r2d_ray.cli.arguments import PredictSettings, parser_for
+from r2d_ray.cli.arguments import parser_for
 from r2d_ray.cli.command import parse, run_command, settings_from
+from r2d_ray.cli.outputs import PredictSettings
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.columns import parse_columns, table_rows
 from r2d_ray.data.examples import Example

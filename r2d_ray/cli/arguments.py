@@ -8,17 +8,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
 
 from r2d_ray import __version__
 from r2d_ray.cli.flags import Parser, add_field, add_value, help_text, kind_of
+from r2d_ray.cli.outputs import CompareOutput, Output, PredictSettings, StudyOutput
+from r2d_ray.cli.overrides import CONFIG_FLAGS
 from r2d_ray.config import TrainConfig
-from r2d_ray.errors import OTHER_WORDS, UserError, meant, unknown
-from r2d_ray.storage import plain_yaml
-from r2d_ray.study.settings import (
+from r2d_ray.errors import OTHER_WORDS, UserError, meant
+from r2d_ray.study.asked import (
     CLUSTER,
     COMPARISON,
     DATA,
@@ -26,70 +23,18 @@ from r2d_ray.study.settings import (
     STUDY,
     TRAINING,
     Asked,
-    CompareSettings,
     Flag,
-    SearchSettings,
-    TrainSettings,
     flag_in,
     flag_of,
 )
+from r2d_ray.study.settings import CompareSettings, SearchSettings, TrainSettings
 
-CONFIG_FLAGS = {  # TrainConfig fields with a flag of their own: its group and metavar
-    "rationale_source": (DATA, "SOURCE"),
-    "stage1_rationale_source": (DATA, "SOURCE"),
-    "model": (TRAINING, "NAME|DIR"),
-    "model_revision": (TRAINING, "REV"),
-    "num_workers": (TRAINING, None),
-    "gpus_per_worker": (TRAINING, None),
-    "zero_stage": (TRAINING, None),
-    "deepspeed_config": (TRAINING, "FILE"),
-}
 SET_HELP = (
     "A field of TrainConfig (r2d_ray/config.py lists unit, bounds and the authors' value of each), "
     "e.g. --set learning_rate=1e-4 --set max_steps=500; the last one wins"
 )
 FORMER_FLAGS = {"--study": "--tuned-from"}
 GROUPS = ("files", COMPARISON, DATA, TRAINING, SEARCH, STUDY, CLUSTER, "device", "output")
-
-
-class Output(Asked):
-    """What a command shows; nothing of it is stored."""
-
-    verbosity: Annotated[Literal["quiet", "normal", "debug"], Flag("output")] = "normal"
-    """How much to print; debug adds the traceback of an error."""
-
-
-class StudyOutput(Output):
-    """What the command of a study shows."""
-
-    dry_run: Annotated[bool, Flag("output")] = False
-    """Print the plan without starting anything."""
-    as_json: Annotated[bool, Flag("output", name="json")] = False
-    """Print the result as JSON on stdout, everything else on stderr."""
-
-
-class CompareOutput(StudyOutput):
-    """What a comparison shows."""
-
-    list_methods: Annotated[bool, Flag(COMPARISON, name="list")] = False
-    """Print every method with its source and values, and exit."""
-
-
-class PredictSettings(Asked):
-    """The command line of a prediction."""
-
-    model: Annotated[str, Flag("files", "DIR")]
-    """The best/ folder of a study."""
-    input: Annotated[str, Flag("files", "FILE")]
-    """JSONL, CSV or Parquet file with the questions."""
-    output: Annotated[str, Flag("files", "FILE")]
-    """JSONL file to write."""
-    columns: Annotated[str | None, Flag("files", "TARGET=COLUMN,...")] = None
-    """Which column holds what: question=q,context=note,id=key."""
-    batch_size: Annotated[int, Flag("device"), Field(ge=1)] = 64
-    """Rows per forward pass."""
-    device: Annotated[Literal["auto", "cpu", "cuda"], Flag("device")] = "auto"
-    """Where the model runs; auto: on a GPU if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,49 +146,3 @@ def normalise(argv: Sequence[str]) -> list[str]:
             raise UserError(f"{word!r} is not UTF-8 (allowed: text and file names in UTF-8)")
         words.append(flag.replace("_", "-") + word.removeprefix(flag))
     return words
-
-
-def field_overrides(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the TrainConfig values that flags and `--set` give, the latter last.
-
-    Raises:
-        UserError: for a field that does not exist or a file that cannot be read.
-    """
-    values = {name: getattr(args, name) for name in (*CONFIG_FLAGS, "seed")}
-    values = {name: value for name, value in values.items() if value is not None}
-    if args.deepspeed_config:
-        values["deepspeed_config"] = read_json_file("--deepspeed-config", args.deepspeed_config)
-    for item in args.set:
-        name, equals, text = item.partition("=")
-        name = name.strip().replace("-", "_")
-        if not equals:
-            raise UserError(f"--set {item} (allowed: FIELD=VALUE)")
-        if name not in TrainConfig.model_fields and name != "fp16":
-            raise unknown("field", name, TrainConfig.model_fields)
-        values[name] = parse_value(text)
-    return values
-
-
-def parse_value(text: str) -> Any:
-    """Return a flag's text as a plain YAML value: number, truth value, null or text."""
-    try:
-        return plain_yaml(text, "")
-    except UserError:
-        return text
-
-
-def read_json_file(flag: str, name: str) -> dict[str, Any]:
-    """Return the JSON object of a file.
-
-    Raises:
-        UserError: if it cannot be read or is no object.
-    """
-    from r2d_ray.data.files import read_json
-
-    try:
-        value = read_json(Path(name))
-    except UserError as error:
-        raise UserError(f"{flag} {error}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{flag} {name}: a {type(value).__name__} (allowed: a JSON object)")
-    return value

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from r2d_ray.cli.arguments import field_overrides, normalise
+from r2d_ray.cli.arguments import normalise
+from r2d_ray.cli.overrides import field_overrides
 from r2d_ray.errors import (
     EXIT_BAD_INPUT,
     EXIT_DONE,
@@ -28,7 +29,8 @@ from r2d_ray.errors import (
 
 if TYPE_CHECKING:
     from r2d_ray.distributed.cluster import Capacity
-    from r2d_ray.study.settings import Asked, StudySettings
+    from r2d_ray.study.asked import Asked
+    from r2d_ray.study.settings import StudySettings
 
 
 A = TypeVar("A", bound="Asked")

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from r2d_ray.errors import UserError, unknown
-from r2d_ray.study.settings import Flag, flag_in, flag_of
+from r2d_ray.study.asked import Flag, flag_in, flag_of
 
 HELP_WIDTH = 30  # columns of a flag, before its help begins
 

@@ -23,7 +23,8 @@ from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import Method, get_method
 from r2d_ray.records import StudyInfo
-from r2d_ray.search.plan import check_data, default_space, read_data, with_model
+from r2d_ray.search.checks import check_data, with_model
+from r2d_ray.search.plan import default_space, read_data
 from r2d_ray.search.space import SearchSpace, load_search_space
 from r2d_ray.study.folder import check_name
 from r2d_ray.study.identity import study_info

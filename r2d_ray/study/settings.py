@@ -7,21 +7,25 @@ command has the flags of its class and no other, so that none is accepted and th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from r2d_ray.config import PROFILES
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import METHODS
+from r2d_ray.study.asked import (
+    CLUSTER,
+    COMPARISON,
+    DATA,
+    SEARCH,
+    STUDY,
+    TRAINING,
+    Asked,
+    Flag,
+    flag_in,
+    flag_of,
+)
 
 RUNG_RATIO = 0.65  # the pruner's rung, share of S: where every default schedule has ended
 DEFAULT_SAMPLES = {"embedded": 4, "paper": 24}  # trials of a search, by profile
@@ -35,44 +39,9 @@ SMOKE_VALUES = {  # the smallest run that passes through every part
     "logging_steps": 2,
     "model": "scratch-tiny",
 }
-DATA, TRAINING, SEARCH = "data", "model and training", "search"
-COMPARISON, STUDY, CLUSTER = "comparison", "study", "cluster"
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """What the command line says of a field beyond its type and docstring.
-
-    Attributes:
-        group: Heading of the help under which the flag stands.
-        metavar: What stands for the value there.
-        name: The flag's, where it is not the field's.
-        words: Names that the help lists; checked where they are looked up.
-        former: Another spelling that is accepted, and its values.
-    """
-
-    group: str
-    metavar: str | tuple[str, ...] | None = None
-    name: str | None = None
-    words: tuple[str, ...] = ()
-    former: tuple[str, tuple[str, ...]] | None = None
-
-
 NOT_STORED = Field(exclude=True)  # its effect stands elsewhere in study.json, or it has none there
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Names = tuple[str, ...]
-
-
-class Asked(BaseModel):
-    """Values that a command was asked for."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-    def given(self) -> dict[str, Any]:
-        """Return the values that were given, without the defaults."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 class StudySettings(Asked):
@@ -208,16 +177,6 @@ class CompareSettings(StudySettings):
     def _grid_of_r2d(cls, values: Any) -> Any:
         unnamed = isinstance(values, Mapping) and values.get("grid") and "methods" not in values
         return {**values, "methods": ("r2d",)} if unnamed else values
-
-
-def flag_of(name: str) -> str:
-    """Return the flag of this name: `num_samples` -> `--num-samples`."""
-    return "--" + name.replace("_", "-")
-
-
-def flag_in(kind: type[BaseModel], field: str) -> Flag:
-    """Return what the command line says of a field."""
-    return next(said for said in kind.model_fields[field].metadata if isinstance(said, Flag))
 
 
 A = TypeVar("A", bound=Asked)

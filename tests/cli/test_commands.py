@@ -14,8 +14,9 @@ import ray
 
 import r2d_ray.search.run  # noqa: F401  heavy: imported here rather than by the first test that runs
 from r2d_ray import __version__
-from r2d_ray.cli.arguments import normalise, parse_value
+from r2d_ray.cli.arguments import normalise
 from r2d_ray.cli.command import StopSignals
+from r2d_ray.cli.overrides import parse_value
 from r2d_ray.config import PROFILES
 from r2d_ray.distributed import cluster
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from r2d_ray import compare, predict, train, tune
-from r2d_ray.cli.arguments import COMMANDS, CONFIG_FLAGS, parser_for
+from r2d_ray.cli.arguments import COMMANDS, parser_for
 from r2d_ray.cli.command import settings_from
+from r2d_ray.cli.overrides import CONFIG_FLAGS
 from r2d_ray.config import TrainConfig
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE, OTHER_WORDS, UserError, meant
 from r2d_ray.method.variants import METHODS
 from r2d_ray.search.space import SearchSpace
-from r2d_ray.study.settings import Asked, SearchSettings, TrainSettings, build_settings
+from r2d_ray.study.asked import Asked
+from r2d_ray.study.settings import SearchSettings, TrainSettings, build_settings
 
 VERBS = {"tune": tune, "compare": compare, "train": train, "predict": predict}
 NEEDED = {

@@ -18,8 +18,9 @@ from r2d_ray.data import prepare as module
 from r2d_ray.data.batches import Ragged
 from r2d_ray.data.encode import body_budget, body_ids, tokenizer_texts
 from r2d_ray.data.examples import Example, Provenance, Splits, content_hash, pick_source
+from r2d_ray.data.location import DataRequest
 from r2d_ray.data.prepare import WITHOUT_CONTEXT, check_join, open_prepared, prepare, prepared_key
-from r2d_ray.data.sources import DataRequest, load_splits
+from r2d_ray.data.sources import load_splits
 from r2d_ray.distributed import stage1_cache
 from r2d_ray.distributed.stage1_cache import stage1_key
 from r2d_ray.errors import UserError

@@ -9,7 +9,8 @@ import pytest
 from r2d_ray.data import sources
 from r2d_ray.data.examples import content_hash
 from r2d_ray.data.files import Record
-from r2d_ray.data.sources import DataRequest, check_source, load_splits, locate
+from r2d_ray.data.location import DataRequest, locate
+from r2d_ray.data.sources import check_source, load_splits
 from r2d_ray.errors import UserError
 
 

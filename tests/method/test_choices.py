@@ -30,7 +30,7 @@ from r2d_ray.method.sampling import Choice, rationale_prompts, replacement
 from r2d_ray.method.tokens import encode
 from r2d_ray.model.teacher_forcing import IGNORED
 from r2d_ray.records import Prediction
-from r2d_ray.search.plan import check_data
+from r2d_ray.search.checks import check_data
 from r2d_ray.training.stage import run_stage
 
 COLLIDING = ("the trial helped", "the trial failed", "the weather was fine")

@@ -29,7 +29,7 @@ from r2d_ray.method.tokens import encode
 from r2d_ray.model.decoding import generate_texts
 from r2d_ray.model.teacher_forcing import IGNORED, teacher_forced
 from r2d_ray.records import Prediction
-from r2d_ray.search.plan import check_data
+from r2d_ray.search.checks import check_data
 from r2d_ray.training.stage import run_stage
 
 LONG = "the weather was fine and the trial helped asthma"

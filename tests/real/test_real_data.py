@@ -13,9 +13,10 @@ import pytest
 from r2d_ray.data.card import data_card
 from r2d_ray.data.columns import parse_columns
 from r2d_ray.data.examples import normalised
+from r2d_ray.data.location import DataRequest
 from r2d_ray.data.official.bioasq import read_bioasq
 from r2d_ray.data.official.pubmedqa import read_pubmedqa
-from r2d_ray.data.sources import DataRequest, check_source, load_splits
+from r2d_ray.data.sources import check_source, load_splits
 from r2d_ray.errors import UserError
 
 ROOT = Path(
@@ -163,7 +164,7 @@ def test_medmcqa_by_its_file_and_columns_trains_over_its_rows_options(tmp_path):
     pytest.importorskip("torch")
     from r2d_ray.config import PROFILES, build_config
     from r2d_ray.data.prepare import open_prepared, prepare
-    from r2d_ray.search.plan import check_data
+    from r2d_ray.search.checks import check_data
     from r2d_ray.training.stage import run_stage
 
     file = folder("medmcqa") / "dev_human_and_llm_rationales.jsonl"

@@ -17,8 +17,9 @@ from benchmarks import command, overhead, plain, scaling, study, watch
 from benchmarks.yardstick import Yardstick
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.examples import Example, Splits
+from r2d_ray.data.location import DataRequest
 from r2d_ray.data.prepare import Prepared, open_prepared
-from r2d_ray.data.sources import DataRequest, load_splits
+from r2d_ray.data.sources import load_splits
 from r2d_ray.method.batch import Batch
 from r2d_ray.model.t5 import load_model
 from r2d_ray.model.teacher_forcing import IGNORED

@@ -17,7 +17,7 @@ import optuna
 import pytest
 
 from r2d_ray.config import PROFILES, build_config
-from r2d_ray.data import named_sets, sources
+from r2d_ray.data import location, named_sets, sources
 from r2d_ray.errors import EXIT_DONE, UserError
 from r2d_ray.evaluation import label_metrics
 from r2d_ray.method import variants
@@ -72,7 +72,7 @@ def test_a_data_set_of_the_recipe_is_read(monkeypatch: pytest.MonkeyPatch, tmp_p
     ]
     path = tmp_path / "ward.json"
     path.write_text(json.dumps(entries))
-    found = sources.load_splits(sources.DataRequest("ward", data=path))
+    found = sources.load_splits(location.DataRequest("ward", data=path))
     rows = [row for _, part in found.items() for row in part]
     assert found.name == "ward"
     assert found.provenance.licence == "CC BY 4.0"
@@ -80,7 +80,7 @@ def test_a_data_set_of_the_recipe_is_read(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert sorted(int(row.id) for row in rows) == list(range(40))
     path.write_text(json.dumps([{**entries[0], "decision": " "}]))
     with pytest.raises(UserError, match=r"ward\.json: 0\.decision"):
-        sources.load_splits(sources.DataRequest("ward", data=path))
+        sources.load_splits(location.DataRequest("ward", data=path))
 
 
 def test_a_metric_of_the_recipe_counts_what_it_says() -> None:

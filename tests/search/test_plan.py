@@ -10,7 +10,8 @@ from r2d_ray.data import examples
 from r2d_ray.data.examples import Splits, content_hash
 from r2d_ray.data.prepare import open_prepared, prepare
 from r2d_ray.errors import UserError
-from r2d_ray.search.plan import check_data, make_plan
+from r2d_ray.search.checks import check_data
+from r2d_ray.search.plan import make_plan
 from r2d_ray.study.settings import build_settings
 
 

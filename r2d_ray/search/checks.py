@@ -1,0 +1,95 @@
+"""What a plan refuses before anything is written: model, data, metric, warm start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from r2d_ray.config import SCRATCH_MODELS, TrainConfig
+from r2d_ray.data.examples import Splits, pick_source
+from r2d_ray.data.sources import check_source
+from r2d_ray.data.splits import MAX_LABELS
+from r2d_ray.errors import UserError
+from r2d_ray.search.space import SearchSpace
+from r2d_ray.study.folder import read_info, read_trials
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
+
+def with_model(config: TrainConfig) -> TrainConfig:
+    """Return the config with its model as every process may name it: a folder by its whole path.
+
+    Raises:
+        UserError: for a model outside the T5 family, or a folder without safetensors weights.
+    """
+    if config.model in SCRATCH_MODELS:
+        return config
+    from r2d_ray.model.t5 import check_checkpoint
+
+    check_checkpoint(config)
+    folder = Path(config.model)
+    if not folder.is_dir():
+        return config
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        raise UserError(
+            f"--model {config.model}: no safetensors weights (allowed: a folder with {WEIGHTS[0]})"
+        )
+    return config.model_copy(update={"model": str(folder.resolve())})
+
+
+def check_data(splits: Splits, config: TrainConfig) -> None:
+    """Raise UserError unless this data can train this run: labels and rationales are there."""
+    if not splits.label_kind.closed:
+        check_open_labels(splits, config)
+    for source in (config.rationale_source, config.stage1_rationale_source):
+        if source is not None:
+            check_source(splits, source)
+    trained = [config.rationale_source] if config.trains_rationales else []
+    trained += [config.stage1_source] if config.stage1_max_steps else []
+    for wanted in trained:
+        source = pick_source(splits, wanted)
+        if source is None:
+            raise UserError(f"{splits.name} has no rationales to train on (allowed: --method sft)")
+        if not any(row.rationales.get(source) for row in splits.validation):
+            raise UserError(
+                f"{splits.name}: no validation row has a rationale of source {source!r}, which "
+                "evaluation needs (allowed:  another --rationale-source, --method sft)"
+            )
+
+
+def check_open_labels(splits: Splits, config: TrainConfig) -> None:
+    """Raise UserError unless this run can train on free-text labels: they are generated."""
+    count = len({row.label for _, rows in splits.items() for row in rows})
+    if config.label_choice != "generate":
+        raise UserError(
+            f"{splits.name}: {count} different labels are an open set, but label_choice = "
+            f"{config.label_choice!r} needs a fixed one (up to {MAX_LABELS}) or options per row "
+            "(allowed: --set label_choice=generate, --columns choices=COLUMN)"
+        )
+    if config.sampling_label == "random_wrong":
+        raise UserError(
+            f"{splits.name}: labels are an open set, which has no wrong label for sampling_label = "
+            "'random_wrong' (allowed: predicted)"
+        )
+
+
+def check_metric(space: SearchSpace, values: Mapping[str, Any]) -> None:
+    """Raise UserError where checkpoints are to be selected by another score than is searched."""
+    chosen = values.get("selection_metric", space.metric)
+    if chosen != space.metric:
+        raise UserError(
+            f"selection_metric = {chosen!r}: space {space.name} optimises {space.metric!r} "
+            "(allowed: --space with this metric)"
+        )
+
+
+def check_warm_start(source: Path, space: SearchSpace) -> None:
+    """Raise UserError unless this study's trials can be learned from; they are read once here."""
+    older = read_info(source)
+    read_trials(source, older)
+    if older.space["metric"] != space.metric:
+        raise UserError(
+            f"--warm-start {source}: it optimised {older.space['metric']!r}, "
+            f"this study optimises {space.metric!r}"
+        )
