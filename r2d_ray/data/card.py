@@ -24,7 +24,7 @@ def data_card(splits: Splits) -> dict[str, Any]:
         (empty without a fixed set), `rows_with_duplicate_options` and `most_options` by split
         (empty but where rows have their own choices), `rationale_sources` (source -> split ->
         rows), `words` and `rationale_words` (median, p90, max), `tokens` (empty: `with_tokens`),
-        `dropped` (reason -> rows).
+        `dropped` (reason -> rows), `warnings`.
     """
     parts = dict(splits.items())
     own_choices = parts if splits.label_kind.listed else {}
@@ -54,6 +54,7 @@ def data_card(splits: Splits) -> dict[str, Any]:
         "rationale_words": {source: word_lengths(_texts(splits, source)) for source in sources},
         "tokens": {},
         "dropped": dict(splits.dropped),
+        "warnings": list(splits.warnings),
     }
 
 
@@ -122,6 +123,9 @@ def card_lines(card: Mapping[str, Any]) -> list[str]:
         words = _lengths(card["rationale_words"][source], "words")
         lines.append(f"  rationale {source}: {held}; {words}")
     lines += [f"  dropped {count}: {reason}" for reason, count in card["dropped"].items()]
+    lines += [
+        f"  warning: {text}" for text in card.get("warnings", ())
+    ]  # cards before 0.3 have none
     # Labels and addresses are the user's text: nothing in them may steer a terminal.
     return [printable(line) for line in lines]
 

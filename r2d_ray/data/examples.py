@@ -52,7 +52,8 @@ class Splits:
     """Three disjoint splits over one label set.
 
     `labels` is the fixed label set in a stable order, empty where rows bring their own choices.
-    `dropped` counts rows that were left out, by reason.
+    `dropped` counts rows that were left out, by reason. `warnings` are what the user should look at
+    before training on these rows, a line each.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Splits:
     labels: tuple[str, ...]
     provenance: Provenance
     dropped: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def items(self) -> Iterable[tuple[str, tuple[Example, ...]]]:
         """Yield (split name, rows) in the order train, validation, test."""
