@@ -59,16 +59,18 @@ def data_card(splits: Splits) -> dict[str, Any]:
 
 
 def with_tokens(
-    card: Mapping[str, Any], tokens: Mapping[str, Mapping[str, float]]
+    card: Mapping[str, Any], tokens: Mapping[str, Mapping[str, float]], warnings: Iterable[str] = ()
 ) -> dict[str, Any]:
     """Return the card with what the tokenizer measured.
 
     Args:
         card: A card of `data_card`.
-        tokens: Per split `median`, `mean`, `p90` and `max` tokens of question, choices and context,
-            and `share_cut`, the share of rows that were cut.
+        tokens: Per split what `lengths.token_lengths` says, or a part of it.
+        warnings: What to add to the card's.
     """
-    return {**card, "tokens": {name: dict(values) for name, values in tokens.items()}}
+    known = card.get("tokens", {})
+    measured = {name: {**known.get(name, {}), **values} for name, values in tokens.items()}
+    return {**card, "tokens": measured, "warnings": [*card.get("warnings", ()), *warnings]}
 
 
 def _rows_with(parts: Mapping[str, Iterable[Example]], source: str) -> dict[str, int]:
@@ -115,8 +117,7 @@ def card_lines(card: Mapping[str, Any]) -> list[str]:
             )
         parts.append(_lengths(card["words"][name], "words"))
         if name in card["tokens"]:
-            measured = card["tokens"][name]
-            parts.append(f"{_lengths(measured, 'tokens')}, {measured['share_cut']:.1%} cut")
+            parts.append(_token_lengths(card["tokens"][name], count))
         lines.append("; ".join(parts))
     for source, counts in card["rationale_sources"].items():
         held = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -139,3 +140,16 @@ def _shares(counts: Mapping[str, int]) -> str:
 
 def _lengths(measured: Mapping[str, float], unit: str) -> str:
     return f"median {measured['median']:.0f}, p90 {measured['p90']:.0f} {unit}"
+
+
+def _token_lengths(measured: Mapping[str, float], rows: int) -> str:
+    words = [f"median {measured['median']:.0f}", f"p90 {measured['p90']:.0f}"]
+    if "p95" in measured:  # cards before 0.3 have none
+        words.append(f"p95 {measured['p95']:.0f}")
+    text = ", ".join([*words, f"max {measured['max']:.0f} tokens"])
+    cut = f"{measured['share_cut']:.1%} cut"
+    if measured.get("share_question_cut"):
+        cut += f" ({measured['share_question_cut']:.1%} in the question)"
+    some = measured.get("measured", rows)
+    of = f" of {some:.0f} rows measured" if some < rows else ""
+    return f"{text}, {cut}{of}"

@@ -1,8 +1,7 @@
 """Rows as ids: the body of a prompt, the options of a row, and both as columns of a table.
 
-A body is question and options whole, and as much context as fits. An option is what the model can
-tell apart, so options of a row with the same ids are one. A row with an open label has one option,
-its gold label: a target and a prompt, but nothing to choose.
+An option is what the model can tell apart, so options of a row with the same ids are one. A row
+with an open label has one option, its gold label: a target and a prompt, but nothing to choose.
 """
 
 from __future__ import annotations
@@ -14,60 +13,10 @@ from datasets import Dataset, Features, List, Value
 from transformers import PreTrainedTokenizerBase
 
 from r2d_ray.config import TrainConfig
+from r2d_ray.data.bodies import prompt_bodies
 from r2d_ray.data.examples import Example, Splits, label_kind
-from r2d_ray.errors import UserError
-from r2d_ray.method.prompts import (
-    EXPLAIN_PREFIX,
-    PREDICT_PREFIX,
-    explain_given_label_prefix,
-    question_text,
-)
+from r2d_ray.method.prompts import PREDICT_PREFIX, explain_given_label_prefix, question_text
 from r2d_ray.method.tokens import LabelTokens, RowLabel, encode
-
-
-def body_budget(tokenizer: PreTrainedTokenizerBase, tokens: LabelTokens, limit: int) -> int:
-    """Return how many ids a body may have: the limit less the longest prefix and the end id.
-
-    A row that brings options with longer prefixes leaves its own body less.
-    """
-    tasks = [len(encode(tokenizer, prefix)) for prefix in (PREDICT_PREFIX, EXPLAIN_PREFIX)]
-    return limit - max(*tasks, tokens.room) - 1
-
-
-def body_ids(
-    tokenizer: PreTrainedTokenizerBase, row: Example, budget: int
-) -> tuple[list[int], int]:
-    """Return a row's body ids within the budget and how many ids of its context were cut.
-
-    Raises:
-        UserError: if question and choices alone exceed the budget: they are never cut.
-    """
-    question = encode(tokenizer, question_text(row.question, row.choices))
-    if len(question) > budget:
-        raise UserError(
-            f"row {row.id!r}: question and choices have {len(question)} tokens "
-            f"(allowed: {budget}, what max_input_length leaves after the longest prefix; only the "
-            "context is ever cut: --set max_input_length=N)"
-        )
-    context = encode(tokenizer, row.context) if row.context else []
-    kept = context[: budget - len(question)]
-    return question + kept, len(context) - len(kept)
-
-
-def prompt_bodies(
-    rows: Sequence[Example],
-    labels: Sequence[RowLabel],
-    tokenizer: PreTrainedTokenizerBase,
-    tokens: LabelTokens,
-    limit: int,
-) -> list[tuple[list[int], int]]:
-    """Return every row's body ids, cut to what the longest of its prefixes leaves, and the cut."""
-    shared = body_budget(tokenizer, tokens, limit)
-    return [
-        body_ids(tokenizer, row, min(shared, limit - label.own.room - 1))
-        for row, label in zip(rows, labels, strict=True)
-    ]
-
 
 OPTION_FEATURES = {
     "choices": List(Value("string")),  # as the row has them, repeated ones too
@@ -127,6 +76,7 @@ COLUMNS = Features(  # named, because a column of empty lists would have no type
         **OPTION_FEATURES,
         "body_ids": List(Value("int64")),
         "cut_tokens": Value("int64"),
+        "question_cut_tokens": Value("int64"),
         "rationale_ids": List(Value("int64")),
         "stage1_rationale_ids": List(Value("int64")),
         "reference": Value("string"),
@@ -154,7 +104,7 @@ def tabulate(
 ) -> Dataset:
     """Return one split as a table of ids; a row without a rationale has an empty target.
 
-    Columns: id, group, tags, what `label_columns` says of the label, body_ids, cut_tokens, and
+    Columns: id, group, tags, what `label_columns` says of the label, body_ids, what was cut, and
     per use of a rationale its ids and its text (`reference`).
     """
     eos = cast(int, tokenizer.eos_token_id)
@@ -171,8 +121,9 @@ def tabulate(
             "group": [row.group for row in rows],
             "tags": [list(row.tags) for row in rows],
             **label_columns(rows, labelled),
-            "body_ids": [ids for ids, _ in found],
-            "cut_tokens": [cut for _, cut in found],
+            "body_ids": [body.ids for body in found],
+            "cut_tokens": [body.cut for body in found],
+            "question_cut_tokens": [body.question_cut for body in found],
             "rationale_ids": [target(row, "rationale") for row in rows],
             "stage1_rationale_ids": [target(row, "stage1_rationale") for row in rows],
             "reference": [row.rationales.get(sources["rationale"] or "", "") for row in rows],
@@ -192,7 +143,7 @@ def text_table(
     Rows are read under the fixed set `labels`, or without one over the options that they bring.
 
     Raises:
-        UserError: if a question does not fit.
+        UserError: if options do not fit.
     """
     tokens = set_tokens(tokenizer, labels, rows, config)
     labelled = row_labels(rows, tokenizer, tokens, config.max_label_length)
@@ -203,6 +154,7 @@ def text_table(
         **label_columns(rows, labelled),
         "reference": [""] * len(rows),
         "tags": [[] for _ in rows],
-        "body_ids": [ids for ids, _ in found],
+        "body_ids": [body.ids for body in found],
+        "cut_tokens": [body.cut for body in found],
     }
     return Dataset.from_dict(columns, features=Features({n: COLUMNS[n] for n in columns}))

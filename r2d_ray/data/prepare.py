@@ -16,8 +16,9 @@ from datasets import Dataset, DatasetDict, disable_progress_bars, load_from_disk
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig
-from r2d_ray.data.encode import set_tokens, tabulate, tokenizer_texts
+from r2d_ray.data.encode import set_tokens, tabulate
 from r2d_ray.data.examples import Splits, pick_source
+from r2d_ray.data.lengths import plan_tokenizer, summary
 from r2d_ray.errors import UserError
 from r2d_ray.method.label_kinds import KINDS
 from r2d_ray.method.prompts import (
@@ -27,11 +28,10 @@ from r2d_ray.method.prompts import (
     question_text,
 )
 from r2d_ray.method.tokens import LabelTokens, encode
-from r2d_ray.model.t5 import load_tokenizer
 from r2d_ray.storage import key_of, whole_folder, write_json
 
 WITHOUT_CONTEXT = "test_without_context"  # the test rows as the question alone shows them
-FORMAT = 2  # grows when the stored columns change, so that old folders are prepared again
+FORMAT = 2  # grows when columns that are read change, so that old folders are prepared again
 
 
 def prepared_key(splits: Splits, config: TrainConfig) -> str:
@@ -48,7 +48,7 @@ def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
     """Tokenise the splits into `root/<key>` unless it is there, and return that folder.
 
     Raises:
-        UserError: if a source is missing or a question does not fit.
+        UserError: if a source is missing or options do not fit.
     """
     disable_progress_bars()  # tables of seconds; their bars would break our own lines
     folder = root / prepared_key(splits, config)
@@ -58,7 +58,7 @@ def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
         "rationale": pick_source(splits, config.rationale_source),
         "stage1_rationale": pick_source(splits, config.stage1_source),
     }
-    tokenizer = load_tokenizer(config, tokenizer_texts(splits))
+    tokenizer = plan_tokenizer(splits, config)
     check_knows_prompts(tokenizer, config.model)
     check_join(tokenizer, splits)
     every = [row for _, rows in splits.items() for row in rows]
@@ -87,14 +87,14 @@ def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
 
 
 def token_counts(table: Dataset) -> dict[str, float]:
-    """Return median, mean, 90th percentile and maximum body length, and the share of rows cut."""
-    lengths = np.array([len(ids) for ids in table["body_ids"]])
+    """Return lengths of the whole bodies and the shares of rows whose body or question is cut."""
+    cut = np.array(table["cut_tokens"])
+    lengths = np.array([len(ids) for ids in table["body_ids"]]) + cut
     return {
-        "median": float(np.median(lengths)),
-        "mean": float(lengths.mean()),
-        "p90": float(np.percentile(lengths, 90)),
-        "max": float(lengths.max()),
-        "share_cut": float((np.array(table["cut_tokens"]) > 0).mean()),
+        "measured": len(table),
+        **summary(lengths),
+        "share_cut": float((cut > 0).mean()),
+        "share_question_cut": float((np.array(table["question_cut_tokens"]) > 0).mean()),
     }
 
 

@@ -23,9 +23,12 @@ def choice_letter(position: int) -> str:
     return chr(ord("A") + position)
 
 
-def question_text(question: str, choices: Sequence[str] | None) -> str:
-    """Return the part of the body that is never cut: the question and its answer options."""
-    if not choices:
-        return question
+def options_text(choices: Sequence[str]) -> str:
+    """Return a row's answer options as the body shows them, a letter before each."""
     options = " ".join(f"({choice_letter(i)}) {text}" for i, text in enumerate(choices))
-    return f"{question} Answer choices: {options}"
+    return f"Answer choices: {options}"
+
+
+def question_text(question: str, choices: Sequence[str] | None) -> str:
+    """Return the part of the body before the context: the question and its answer options."""
+    return f"{question} {options_text(choices)}" if choices else question

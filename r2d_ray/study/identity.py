@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from r2d_ray.config import TrainConfig
-from r2d_ray.data.card import data_card
+from r2d_ray.data.card import data_card, with_tokens
 from r2d_ray.data.examples import Splits
 from r2d_ray.records import StudyInfo
 from r2d_ray.study.settings import StudySettings
@@ -34,8 +34,16 @@ def study_info(
     method: str,
     space: dict[str, Any],
 ) -> StudyInfo:
-    """Return what study.json will say of a search or a comparison."""
-    card = data_card(splits)
+    """Return what study.json will say of a search or a comparison.
+
+    Raises:
+        UserError: if the model's tokenizer cannot be read or does not tell labels apart.
+    """
+    from r2d_ray.data.lengths import length_warnings, token_lengths  # loads tokenizers
+
+    tokens = token_lengths(splits, config)
+    warnings = length_warnings(tokens, config.max_input_length)
+    card = with_tokens(data_card(splits), tokens, warnings)
     return StudyInfo(
         name=name,
         method=method,

@@ -1,4 +1,4 @@
-"""From rows to ids on disk: prompts join exactly, only the context is cut, folders are whole."""
+"""From rows to ids on disk: prompts join exactly, folders are whole."""
 
 import json
 import os
@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 from conftest import tiny_config, toy_splits
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.data import prepare as module
 from r2d_ray.data.batches import Ragged
-from r2d_ray.data.encode import body_budget, body_ids, tokenizer_texts
+from r2d_ray.data.bodies import body_budget, body_ids
+from r2d_ray.data.encode import tokenizer_texts
 from r2d_ray.data.examples import Example, Provenance, Splits, content_hash, pick_source
 from r2d_ray.data.location import DataRequest
 from r2d_ray.data.prepare import WITHOUT_CONTEXT, check_join, open_prepared, prepare, prepared_key
@@ -76,8 +75,9 @@ def test_prefix_ids_and_body_ids_are_the_ids_of_the_whole_prompt(
     tokenizer: object, row: Example
 ) -> None:
     encoder = tokenizer()  # type: ignore[operator]
-    body, cut = body_ids(encoder, row, 1000)
-    assert cut == 0
+    found = body_ids(encoder, row, 1000)
+    body = found.ids
+    assert found.cut == 0
     tokens = FIXED.set_tokens(encoder, LABELS)
     prefixes = {
         PREDICT_PREFIX: encode(encoder, PREDICT_PREFIX),
@@ -98,39 +98,11 @@ def test_label_targets_are_the_ids_of_the_label_with_its_end(tokenizer: object) 
         assert list(target) == encoder(label)["input_ids"]
 
 
-WORDS = st.lists(st.sampled_from(["alpren", "failed.", "The", "trial", "gout", "zyx"]), max_size=30)
-
-
-@given(question=WORDS.filter(bool), context=WORDS, budget=st.integers(1, 80))
-@settings(deadline=None)
-def test_only_the_end_of_the_context_is_cut(
-    question: list[str], context: list[str], budget: int
-) -> None:
-    row = row_of(" ".join(question), " ".join(context))
-    whole_question = encode(scratch(), row.question)
-    if len(whole_question) > budget:
-        with pytest.raises(UserError, match=f"row 'r': .* {len(whole_question)} tokens .*{budget}"):
-            body_ids(scratch(), row, budget)
-        return
-    whole = whole_question + encode(scratch(), row.context)
-    body, cut = body_ids(scratch(), row, budget)
-    assert body == whole[:budget]
-    assert cut == max(0, len(whole) - budget)
-
-
-def test_choices_belong_to_the_question_and_are_never_cut() -> None:
-    row = row_of("Which one?", "Much context.", ("alpren", "betol"))
-    size = len(encode(scratch(), "Which one? Answer choices: (A) alpren (B) betol"))
-    assert body_ids(scratch(), row, size)[1] > 0
-    with pytest.raises(UserError, match="question and choices"):
-        body_ids(scratch(), row, size - 1)
-
-
 def test_the_longest_prompt_has_exactly_the_allowed_length() -> None:
     row = row_of("Does alpren treat gout?", "trial " * 200)
-    body, _ = body_ids(
+    body = body_ids(
         scratch(), row, body_budget(scratch(), FIXED.set_tokens(scratch(), LABELS), 64)
-    )
+    ).ids
     prefixes = FIXED.set_tokens(scratch(), LABELS).explain_prefixes
     assert max(len(prefix) for prefix in prefixes) + len(body) + 1 == 64
 
@@ -239,14 +211,15 @@ def test_the_cut_share_is_reported(tmp_path: Path) -> None:
     cut = open_prepared(folder).tables["train"]["cut_tokens"]
     assert 0 < info["tokens"]["train"]["share_cut"] < 1
     assert info["tokens"]["train"]["share_cut"] == sum(c > 0 for c in cut) / len(cut)
-    assert info["tokens"]["train"]["max"] <= 40
+    assert info["tokens"]["train"]["max"] > 40  # of the whole text
+    assert max(map(len, open_prepared(folder).tables["train"]["body_ids"])) <= 40
 
 
 def test_the_same_key_is_the_same_folder_and_is_not_made_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = prepare(toy_splits(), tiny_config(), tmp_path)
-    monkeypatch.setattr(module, "load_tokenizer", None)  # would fail if it were called
+    monkeypatch.setattr(module, "plan_tokenizer", None)  # would fail if it were called
     assert prepare(toy_splits(), tiny_config(learning_rate=0.5, seed=7), tmp_path) == folder
 
 
@@ -299,9 +272,13 @@ def test_a_run_killed_half_way_leaves_no_folder(
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
-def test_a_question_that_does_not_fit_leaves_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="row 'train-0': question and choices have"):
-        prepare(toy_splits(), tiny_config(max_input_length=12), tmp_path)
+def test_options_that_do_not_fit_leave_no_folder(tmp_path: Path) -> None:
+    [first, *others] = toy_splits().train
+    listed = replace(first, choices=(first.label, "the trial says that gout failed " * 9))
+    rows = tuple(replace(row, choices=("yes", "no")) for row in others)
+    splits = replace(toy_splits(), labels=(), train=(listed, *rows))
+    with pytest.raises(UserError, match="row 'train-0': prefix and options"):
+        prepare(splits, tiny_config(), tmp_path)
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
 
 

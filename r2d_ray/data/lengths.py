@@ -1,0 +1,147 @@
+"""How long inputs are in tokens, before anything is prepared: the plan's tokenizer measures rows.
+
+Of a split with more than `MEASURED_ROWS` rows that many are measured, drawn by a hash of their ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from r2d_ray.config import SCRATCH_MODELS, TrainConfig
+from r2d_ray.data.bodies import body_budget
+from r2d_ray.data.encode import set_tokens, tokenizer_texts
+from r2d_ray.data.examples import Example, Splits
+from r2d_ray.data.splits import hash_order
+from r2d_ray.method.prompts import question_text
+from r2d_ray.method.tokens import LabelTokens, prefix_ids
+
+MEASURED_ROWS = 5000
+"""Most rows of a split that the plan measures: seconds, and a share that is right to 1 point."""
+
+CUT_SHARE_TO_WARN = 0.05
+"""Share of a split's rows that are cut from which the card warns."""
+
+FITTING_SHARE = 0.95
+"""Share of a split's rows that the advised `max_input_length` takes whole."""
+
+Measured = Mapping[str, Mapping[str, float]]
+"""Per split: rows `measured`, `median`, `mean`, `p90`, `p95` and `max` tokens of the bodies,
+`share_cut`, `share_question_cut` and `fitting_length`, the `max_input_length` for
+`FITTING_SHARE`."""
+
+_scratch: dict[str, PreTrainedTokenizerBase] = {}
+
+
+def plan_tokenizer(splits: Splits, config: TrainConfig) -> PreTrainedTokenizerBase:
+    """Return the tokenizer that preparing these splits will store; nothing is written.
+
+    A scratch model's is trained on the training split, once in a process.
+
+    Raises:
+        UserError: if the model's tokenizer can be neither found nor read.
+    """
+    if config.model not in SCRATCH_MODELS:
+        from r2d_ray.model.t5 import load_tokenizer
+
+        return load_tokenizer(config, ())
+    if splits.hash not in _scratch:
+        from r2d_ray.model.scratch import train_tokenizer
+
+        _scratch.clear()  # a process plans one data set at a time
+        _scratch[splits.hash] = train_tokenizer(tokenizer_texts(splits))
+    return _scratch[splits.hash]
+
+
+def measured_rows(rows: Sequence[Example]) -> Sequence[Example]:
+    """Return the rows that are measured: all, or `MEASURED_ROWS` of them in a fixed draw."""
+    if len(rows) <= MEASURED_ROWS:
+        return rows
+    return sorted(rows, key=lambda row: hash_order(0, row.id))[:MEASURED_ROWS]
+
+
+def body_lengths(rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """Return the number of tokens of question, options and context of every measured row."""
+    picked = measured_rows(rows)
+    contexts = text_lengths([row.context for row in picked], tokenizer)
+    total: np.ndarray = _question_lengths(picked, tokenizer) + contexts
+    return total
+
+
+def text_lengths(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """Return the number of tokens of every text."""
+    if not texts:
+        return np.zeros(0, dtype=int)
+    found = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    return np.array([len(ids) for ids in found], dtype=int)
+
+
+def _question_lengths(rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    return text_lengths([question_text(row.question, row.choices) for row in rows], tokenizer)
+
+
+def prefix_lengths(
+    rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase, tokens: LabelTokens
+) -> np.ndarray:
+    """Return how many tokens the longest prefix of every row's prompts and the end id take."""
+    shared = -body_budget(tokenizer, tokens, 0)
+    if not tokens.kind.listed:
+        return np.full(len(rows), shared)
+    counts = [len(row.choices or ()) for row in rows]
+    lengths = [
+        len(ids) for ids in prefix_ids(tokenizer, [o for r in rows for o in r.choices or ()])
+    ]
+    ends = np.cumsum(counts)
+    own = [max(lengths[end - n : end], default=0) for n, end in zip(counts, ends, strict=True)]
+    return np.array([max(shared, room + 1) for room in own], dtype=int)
+
+
+def token_lengths(splits: Splits, config: TrainConfig) -> dict[str, dict[str, float]]:
+    """Return what `Measured` says, of every split.
+
+    Raises:
+        UserError: as `plan_tokenizer`, and for labels with the same ids.
+    """
+    tokenizer = plan_tokenizer(splits, config)
+    every = [row for _, rows in splits.items() for row in rows]
+    tokens = set_tokens(tokenizer, splits.labels, every, config)
+    found = {}
+    for name, rows in splits.items():
+        picked = measured_rows(rows)
+        asked = _question_lengths(picked, tokenizer)
+        bodies = asked + text_lengths([row.context for row in picked], tokenizer)
+        prefixes = prefix_lengths(picked, tokenizer, tokens)
+        limit = config.max_input_length
+        found[name] = {
+            "measured": len(picked),
+            **summary(bodies),
+            "share_cut": float((bodies + prefixes > limit).mean()),
+            "share_question_cut": float((asked + prefixes > limit).mean()),
+            "fitting_length": int(np.ceil(np.quantile(bodies + prefixes, FITTING_SHARE))),
+        }
+    return found
+
+
+def summary(lengths: np.ndarray) -> dict[str, float]:
+    """Return median, mean, 90th and 95th percentile and maximum."""
+    return {
+        "median": float(np.median(lengths)),
+        "mean": float(lengths.mean()),
+        "p90": float(np.percentile(lengths, 90)),
+        "p95": float(np.percentile(lengths, 95)),
+        "max": float(lengths.max()),
+    }
+
+
+def length_warnings(tokens: Mapping[str, Mapping[str, Any]], limit: int) -> list[str]:
+    """Return a warning for every split of which `CUT_SHARE_TO_WARN` or more of the rows are cut."""
+    return [
+        f"{measured['share_cut']:.1%} of the {name} rows are longer than max_input_length {limit} "
+        f"and are cut; --set max_input_length={measured['fitting_length']} takes "
+        f"{FITTING_SHARE:.0%} of them whole"
+        for name, measured in tokens.items()
+        if measured["share_cut"] >= CUT_SHARE_TO_WARN
+    ]

@@ -1,0 +1,94 @@
+"""Token lengths before anything is prepared: what the plan measures is what is prepared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import tiny_config, toy_splits
+
+from r2d_ray.data import lengths as module
+from r2d_ray.data.examples import Example, Splits
+from r2d_ray.data.lengths import (
+    body_lengths,
+    length_warnings,
+    measured_rows,
+    plan_tokenizer,
+    token_lengths,
+)
+from r2d_ray.data.prepare import open_prepared, prepare
+from r2d_ray.method.prompts import question_text
+from r2d_ray.method.tokens import encode
+
+
+def with_options(splits: Splits) -> Splits:
+    def listed(row: Example) -> Example:
+        other = "the trial says that gout failed" * (1 + int(row.id[-1], 36) % 3)
+        return replace(row, choices=(row.label, other))
+
+    return replace(
+        splits,
+        labels=(),
+        **{name: tuple(map(listed, rows)) for name, rows in splits.items()},
+    )
+
+
+SETS = {"fixed": toy_splits, "options": lambda: with_options(toy_splits())}
+
+
+@pytest.mark.parametrize("limit", [54, 64, 400])
+@pytest.mark.parametrize("kind", SETS)
+def test_the_plan_measures_what_preparing_cuts(tmp_path: Path, kind: str, limit: int) -> None:
+    splits, config = SETS[kind](), tiny_config(max_input_length=limit)
+    planned = token_lengths(splits, config)
+    prepared = open_prepared(prepare(splits, config, tmp_path)).info["tokens"]
+    for name, measured in planned.items():
+        assert {key: measured[key] for key in prepared[name]} == prepared[name]
+
+
+def test_the_advised_length_takes_all_but_a_twentieth() -> None:
+    splits, config = toy_splits(), tiny_config(max_input_length=40)
+    before = token_lengths(splits, config)["train"]
+    assert before["share_cut"] > 0.05
+    fitting = int(before["fitting_length"])
+    after = token_lengths(splits, tiny_config(max_input_length=fitting))["train"]
+    assert after["share_cut"] <= 0.05
+    shorter = token_lengths(splits, tiny_config(max_input_length=fitting - 1))["train"]
+    assert shorter["share_cut"] > after["share_cut"]
+
+
+def test_lengths_are_counted_row_by_row() -> None:
+    splits = with_options(toy_splits())
+    tokenizer = plan_tokenizer(splits, tiny_config())
+    by_row = [
+        len(encode(tokenizer, question_text(row.question, row.choices)))
+        + len(encode(tokenizer, row.context))
+        for row in splits.train
+    ]
+    assert body_lengths(splits.train, tokenizer).tolist() == by_row
+
+
+def test_of_many_rows_a_fixed_draw_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MEASURED_ROWS", 7)
+    rows = toy_splits().train
+    picked = measured_rows(rows)
+    assert len(picked) == 7
+    assert set(r.id for r in measured_rows(rows[::-1])) == set(r.id for r in picked)
+    assert token_lengths(toy_splits(), tiny_config())["train"]["measured"] == 7
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.0, 0), (0.049, 0), (0.05, 1), (1.0, 1)])
+def test_from_a_twentieth_cut_on_the_card_warns(share: float, warned: int) -> None:
+    said = length_warnings({"train": {"share_cut": share, "fitting_length": 312}}, 192)
+    assert len(said) == warned
+    if warned:
+        assert said[0].startswith(f"{share:.1%} of the train rows")
+        assert "max_input_length 192" in said[0]
+        assert "--set max_input_length=312" in said[0]
+
+
+def test_a_scratch_tokenizer_is_trained_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = plan_tokenizer(toy_splits(), tiny_config())
+    monkeypatch.setattr(module, "tokenizer_texts", None)  # would fail if it were called
+    assert plan_tokenizer(toy_splits(), tiny_config()) is first
