@@ -13,8 +13,8 @@ from datasets import Dataset, Features, List, Value
 from transformers import PreTrainedTokenizerBase
 
 from r2d_ray.config import TrainConfig
-from r2d_ray.data.bodies import prompt_bodies
 from r2d_ray.data.examples import Example, Splits, label_kind
+from r2d_ray.data.inputs.bodies import prompt_bodies
 from r2d_ray.method.prompts import PREDICT_PREFIX, explain_given_label_prefix, question_text
 from r2d_ray.method.tokens import LabelTokens, RowLabel, encode
 

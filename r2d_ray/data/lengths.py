@@ -12,9 +12,9 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig
-from r2d_ray.data.bodies import body_budget
 from r2d_ray.data.encode import set_tokens, tokenizer_texts
 from r2d_ray.data.examples import Example, Splits
+from r2d_ray.data.inputs.bodies import body_budget
 from r2d_ray.data.splits import hash_order
 from r2d_ray.method.prompts import question_text
 from r2d_ray.method.tokens import LabelTokens, prefix_ids

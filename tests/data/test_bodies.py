@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
-from r2d_ray.data.bodies import Body, body_ids, last_sentence
 from r2d_ray.data.encode import text_table, tokenizer_texts
 from r2d_ray.data.examples import Example
+from r2d_ray.data.inputs.bodies import Body, body_ids, last_sentence
 from r2d_ray.data.prepare import open_prepared, prepare
 from r2d_ray.errors import UserError
 from r2d_ray.method.tokens import encode

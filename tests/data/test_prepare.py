@@ -14,9 +14,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from r2d_ray.config import TrainConfig
 from r2d_ray.data import prepare as module
 from r2d_ray.data.batches import Ragged
-from r2d_ray.data.bodies import body_budget, body_ids
 from r2d_ray.data.encode import tokenizer_texts
 from r2d_ray.data.examples import Example, Provenance, Splits, content_hash, pick_source
+from r2d_ray.data.inputs.bodies import body_budget, body_ids
 from r2d_ray.data.location import DataRequest
 from r2d_ray.data.prepare import WITHOUT_CONTEXT, check_join, open_prepared, prepare, prepared_key
 from r2d_ray.data.sources import load_splits

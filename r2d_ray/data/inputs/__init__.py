@@ -1,0 +1,1 @@
+"""What a model reads of a row: bodies of prompts, and whole prompts to look at."""
