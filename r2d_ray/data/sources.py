@@ -9,9 +9,7 @@ from r2d_ray.data.columns import Parts, table_rows
 from r2d_ray.data.examples import Provenance, Splits, check_splits
 from r2d_ray.data.location import DataRequest, Location, locate
 from r2d_ray.data.named_sets import NAMED_SETS, NOT_STATED
-from r2d_ray.data.official.bioasq import read_bioasq
-from r2d_ray.data.official.medmcqa import medmcqa_parts
-from r2d_ray.data.official.pubmedqa import pubmedqa_of_hub, read_pubmedqa
+from r2d_ray.data.official.readers import OFFICIAL, in_official_columns, is_official
 from r2d_ray.data.splits import (
     SourceRows,
     fixed_labels,
@@ -22,9 +20,6 @@ from r2d_ray.data.splits import (
 )
 from r2d_ray.data.tables import hub_parts, read_parts
 from r2d_ray.errors import UserError, unknown
-
-OFFICIAL = {"bioasq": read_bioasq, "pubmedqa": read_pubmedqa}
-"""Readers of named sets whose files have a layout of their own."""
 
 
 def load_splits(request: DataRequest) -> Splits:
@@ -91,20 +86,18 @@ def _read(request: DataRequest, location: Location) -> Splits:
 
 def _rows(request: DataRequest, location: Location) -> SourceRows:
     path = Path(location.address)
-    official = OFFICIAL.get(location.named or "")
     if location.kind == "hub":
         parts = _hub(location)
-        if location.named == "pubmedqa" and not request.columns:
-            return pubmedqa_of_hub(parts)
-    elif official and (path.is_dir() or path.suffix.lower() == ".json"):
+    elif is_official(path, location.named):
         if request.columns:
             raise UserError(f"--columns: official {location.named} files have fixed columns")
-        return official(path)
+        return OFFICIAL[location.named or ""](path)
     else:
         parts = read_parts(path)
-    if location.named == "medmcqa" and not request.columns:
-        parts = medmcqa_parts(parts)
-    return table_rows(parts, request.columns)
+    if request.columns or location.named is None:
+        return table_rows(parts, request.columns)
+    beside = path if location.kind != "hub" else None
+    return in_official_columns(parts, location.named, beside)
 
 
 def _hub(location: Location) -> Parts:

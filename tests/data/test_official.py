@@ -182,7 +182,7 @@ BIOASQ_REFUSED = {
     ),
     "no answer": (
         {"questions": [{k: v for k, v in question("a").items() if k != "exact_answer"}]},
-        ": questions.0: exact_answer: Field required",
+        ": none of its 1 yes/no questions has an answer (to train: golden or training files; ",
     ),
     "another answer": (
         {"questions": [question("a"), question("b", "perhaps")]},
@@ -196,7 +196,10 @@ BIOASQ_REFUSED = {
         {"questions": [question("a", snippets=["text"])]},
         ": questions.0: snippets.0: Input should be a valid dictionary",
     ),
-    "repeated id": ({"questions": [question("a"), question("a")]}, ": id 'a' is also in "),
+    "repeated id": (
+        {"questions": [question("a"), question("a")]},
+        ": questions.1: id 'a' appears twice in this file",
+    ),
 }
 
 
@@ -349,7 +352,7 @@ def medmcqa(row_id, cop, **more):
     ("first", "last"), [(1, 4), (0, 3), ("a", "d")], ids=["from 1", "from 0", "letters"]
 )
 def test_medmcqa_answers_are_option_texts_however_they_are_counted(first, last):
-    parts = medmcqa_parts({"train": [medmcqa("x", first), medmcqa("y", last)]})
+    parts, _ = medmcqa_parts({"train": [medmcqa("x", first), medmcqa("y", last)]})
     rows = table_rows(parts, {}).rows
     assert [row.label for row in rows] == ["one", "four"]
     assert rows[0].choices == ("one", "two", "three", "four")
@@ -358,7 +361,7 @@ def test_medmcqa_answers_are_option_texts_however_they_are_counted(first, last):
 
 @pytest.mark.parametrize("hidden", [None, -1])
 def test_medmcqas_hidden_answers_make_its_development_set_the_test(hidden):
-    parts = medmcqa_parts(
+    parts, notes = medmcqa_parts(
         {
             "train": [medmcqa("x", 1), medmcqa("y", 4)],
             "validation": [medmcqa("z", 2)],
@@ -366,6 +369,10 @@ def test_medmcqas_hidden_answers_make_its_development_set_the_test(hidden):
         }
     )
     assert Counter(table_rows(parts, {}).assigned.values()) == {"train": 2, "test": 1}
+    assert notes == (
+        "1 test questions without an answer (cop) are left out",
+        "the test set has no answers: the development set is the test split",
+    )
 
 
 def test_medmcqa_refusals():
@@ -377,4 +384,4 @@ def test_medmcqa_refusals():
 
 def test_a_table_in_medmcqas_place_passes_unchanged():
     parts = {"": [Record("f:1", {"question": "Q?", "choices": ["a", "b"], "label": "a"})]}
-    assert medmcqa_parts(parts) is parts
+    assert medmcqa_parts(parts)[0] is parts

@@ -4,52 +4,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, TypeAdapter
+from pydantic import TypeAdapter
 
 from r2d_ray.data.examples import Example, normalised
-from r2d_ray.data.files import FilledText, Text, checked, read_json
+from r2d_ray.data.files import checked
+from r2d_ray.data.official.bioasq_files import Batch, CitedQuestion, Question, read_batches
+from r2d_ray.data.official.layout import listed
 from r2d_ray.data.official.llm_rationales import with_written
 from r2d_ray.data.splits import Rows, SourceRows, components
 from r2d_ray.errors import UserError
 
-
-def _first(value: object) -> object:
-    """Editions differ: an answer is a text, a list of texts, or a list of lists."""
-    while isinstance(value, list):
-        value = value[0] if value else ""
-    return value
+_CITED = TypeAdapter(CitedQuestion)
+_QUESTION = TypeAdapter(Question)
 
 
-FirstText = Annotated[Text, BeforeValidator(_first)]
+class Edition(NamedTuple):
+    """Which edition a file holds; editions up to it if it is a training file."""
+
+    number: int
+    golden: bool
 
 
-class _Snippet(BaseModel):
-    text: Text
+@dataclass(slots=True)
+class _Collected:
+    """The questions of a folder's files, each once, and what was met on the way."""
 
-
-class _Question(BaseModel):
-    id: FilledText
-    body: FilledText
-    exact_answer: FirstText
-    ideal_answer: FirstText = ""
-    snippets: list[_Snippet] = []
-    documents: list[str] = []
-
-
-class _AnyQuestion(BaseModel):
-    type: str
-
-
-class _Batch(BaseModel):
-    questions: list[dict[str, Any]]
-
-
-_BATCH = TypeAdapter(_Batch)
-_TYPE = TypeAdapter(_AnyQuestion)
-_QUESTION = TypeAdapter(_Question)
+    questions: dict[str, CitedQuestion] = field(default_factory=dict)
+    origin: dict[str, Path] = field(default_factory=dict)
+    again: int = 0
+    unanswered: set[str] = field(default_factory=set)
 
 
 def read_bioasq(path: Path) -> SourceRows:
@@ -57,54 +44,111 @@ def read_bioasq(path: Path) -> SourceRows:
 
     Context: the snippets, joined by a space. Source `human`: the first ideal answer. Several
     editions name the splits: the newest is test and, of three or more, the one before validation.
+    A question of several files is read once, as the newest has it. Questions without an answer
+    and files that are not Task B's are left out. Notes say how many.
 
     Raises:
-        UserError: naming file and entry for what is no Task B question with its answer.
+        UserError: naming file and entry for what is no Task B question, for answers that differ,
+            and where no question has an answer.
     """
-    files = [path]
-    if path.is_dir():
-        inner = sorted(file.relative_to(path) for file in path.rglob("*.json"))
-        files = [path / f for f in inner if not any(part.startswith(".") for part in f.parts)]
-        if not files:
-            raise UserError(f"{path}: no BioASQ file (*.json) in this folder")
-    questions: dict[str, _Question] = {}
-    origin: dict[str, Path] = {}
-    others = 0
-    for file in files:
-        found, other = _yesno_questions(file)
-        others += other
-        for question in found:
-            if question.id in origin:
-                raise UserError(f"{file}: id {question.id!r} is also in {origin[question.id]}")
-            questions[question.id], origin[question.id] = question, file
-    if not questions:
-        raise UserError(f"{path}: no questions of type yesno")
+    batches, foreign = read_batches(path)
     editions = {
-        file: edition_of(file.relative_to(path)) if file != path else None for file in files
+        file: _edition(file.relative_to(path)) if file != path else None for file in batches
     }
-    rows, note = with_written(_bioasq_examples(questions), path)
-    assigned = _edition_splits({row.id: editions[origin[row.id]] for row in rows}, path)
-    notes = (f"{others} questions of other types are not used",) if others else ()
-    return SourceRows(rows, assigned, notes + note)
+    found = _collected(batches, editions)
+    unanswered = len(found.unanswered - found.questions.keys())
+    if not found.questions and unanswered:
+        raise UserError(
+            f"{path}: none of its {unanswered} yes/no questions has an answer "
+            "(to train: golden or training files; to label these: r2d_ray.predict)"
+        )
+    if not found.questions:
+        raise UserError(f"{path}: no questions of type yesno")
+    rows, note = with_written(_bioasq_examples(found.questions), path)
+    assigned = _edition_splits({row.id: editions[found.origin[row.id]] for row in rows}, path)
+    names = [f"{file.relative_to(path)} ({kind})" for file, kind in foreign.items()]
+    others = sum(batch.others for batch in batches.values())
+    counted = {
+        f"{others} questions of other types are not used": others,
+        f"{found.again} repeats of questions that several files have: each is read once, as the "
+        "newest edition has it": found.again,
+        f"{unanswered} yes/no questions without an answer are left out": unanswered,
+        f"{len(names)} JSON files that are not Task B's are left out: {listed(names)}": len(names),
+    }
+    return SourceRows(rows, assigned, (*(text for text, count in counted.items() if count), *note))
 
 
-def _yesno_questions(file: Path) -> tuple[list[_Question], int]:
-    batch = checked(_BATCH, read_json(file), str(file))
-    yesno = []
-    for number, raw in enumerate(batch.questions):
-        where = f"{file}: questions.{number}"
-        if checked(_TYPE, raw, where).type == "yesno":
+def bioasq_unlabelled(path: Path) -> SourceRows:
+    """Return the yes/no questions of test files, answered or not, each once, without labels.
+
+    Raises:
+        UserError: as `read_batches`, and where there is no yes/no question.
+    """
+    batches, foreign = read_batches(path)
+    rows = {}
+    for batch in batches.values():
+        for where, raw in batch.yesno.items():
             question = checked(_QUESTION, raw, where)
-            answer = normalised(question.exact_answer)
-            if answer not in ("yes", "no"):
-                raise UserError(
-                    f"{where}: exact_answer {question.exact_answer!r} (allowed: yes, no)"
-                )
-            yesno.append(question.model_copy(update={"exact_answer": answer}))
-    return yesno, len(batch.questions) - len(yesno)
+            rows[question.id] = Example(
+                question.id, question.id, question.body, question.context, ""
+            )
+    if not rows:
+        raise UserError(f"{path}: no questions of type yesno")
+    others = sum(batch.others for batch in batches.values())
+    again = sum(len(batch.yesno) for batch in batches.values()) - len(rows)
+    counted = {
+        f"{others} questions of other types are not used": others,
+        f"{again} repeats of questions are left out": again,
+        f"{len(foreign)} JSON files that are not Task B's are left out: "
+        f"{listed(str(file.relative_to(path)) for file in foreign)}": len(foreign),
+    }
+    return SourceRows(
+        tuple(rows.values()), {}, tuple(text for text, count in counted.items() if count)
+    )
 
 
-def _bioasq_examples(questions: Mapping[str, _Question]) -> Rows:
+def _collected(
+    batches: Mapping[Path, Batch], editions: Mapping[Path, Edition | None]
+) -> _Collected:
+    found = _Collected()
+    for file, batch in batches.items():
+        for where, raw in batch.yesno.items():
+            question = _answered(checked(_CITED, raw, where), where)
+            if not question.exact_answer:
+                found.unanswered.add(question.id)
+                continue
+            known = found.questions.get(question.id)
+            if known is not None:
+                _check_repeat(question, known, where, file, found.origin[question.id])
+                found.again += 1
+                if not _newer(editions[file], editions[found.origin[question.id]]):
+                    continue
+            found.questions[question.id], found.origin[question.id] = question, file
+    return found
+
+
+def _answered(question: CitedQuestion, where: str) -> CitedQuestion:
+    answer = normalised(question.exact_answer)
+    if answer not in ("", "yes", "no"):
+        raise UserError(f"{where}: exact_answer {question.exact_answer!r} (allowed: yes, no)")
+    return question.model_copy(update={"exact_answer": answer})
+
+
+def _check_repeat(question: Question, known: Question, where: str, file: Path, first: Path) -> None:
+    if file == first:
+        raise UserError(f"{where}: id {question.id!r} appears twice in this file")
+    if question.exact_answer != known.exact_answer:
+        raise UserError(
+            f"{where}: id {question.id!r} is answered {question.exact_answer!r}, "
+            f"but {known.exact_answer!r} in {first}"
+        )
+
+
+def _newer(one: Edition | None, other: Edition | None) -> bool:
+    return one is not None and (other is None or one > other)
+
+
+def _bioasq_examples(questions: Mapping[str, CitedQuestion]) -> Rows:
     # Questions that cite a common document, directly or through others, are one group. Over
     # editions 7 to 11 that costs 8 of 409 training rows and 2 of 123 validation rows; linking by
     # the first document alone would keep 4 + 2 more and let shared documents into two splits.
@@ -121,7 +165,7 @@ def _bioasq_examples(questions: Mapping[str, _Question]) -> Rows:
             id=question.id,
             group=first[number],
             question=question.body,
-            context=" ".join(snippet.text for snippet in question.snippets if snippet.text),
+            context=question.context,
             label=question.exact_answer,
             rationales={"human": question.ideal_answer} if question.ideal_answer else {},
         )
@@ -134,14 +178,21 @@ def edition_of(path: Path) -> int | None:
 
     A training file (`training11b.json`) holds the editions before its number.
     """
+    edition = _edition(path)
+    return edition.number if edition else None
+
+
+def _edition(path: Path) -> Edition | None:
     for part in reversed(path.parts):
         match = re.search(r"(?<!\d)(\d{1,2})b", part, re.IGNORECASE)
         if match:
-            return int(match[1]) - ("train" in part.lower())
+            training = "train" in part.lower()
+            return Edition(int(match[1]) - training, not training)
     return None
 
 
-def _edition_splits(editions: Mapping[str, int | None], path: Path) -> dict[str, str]:
+def _edition_splits(editions: Mapping[str, Edition | None], path: Path) -> dict[str, str]:
+    # What a training file has beyond the golden files of its last edition is older than these.
     known = sorted({edition for edition in editions.values() if edition is not None})
     if len(known) < 2:
         return {}
