@@ -47,6 +47,7 @@ RULES = (
     Rule("python -m r2d_ray.write_rationales", "parse", "asks a language model"),
     Rule("python -m r2d_ray.export", "parse"),
     Rule("python examples/search_in_python.py", "none", "tests/ray/test_functions.py runs it"),
+    Rule("python examples/clinic_notes.py", "none", "test_clinic_notes.py runs it"),
     Rule("python -m benchmarks.", "parse", "takes minutes on a quiet machine"),
     Rule("make", "make", A_TEST),
     Rule("ray", "ray", MACHINES),
@@ -71,6 +72,9 @@ RULES = (
     Rule("xdg-open", "none", READER),
     Rule("$EDITOR", "none", READER),
 )
+
+WRITTEN_BY = {"clinic.csv": ("examples/clinic_notes.py", 200, 1)}
+"""Tables that a document has a script write: the script, and rows and seed at the small size."""
 
 SAME_WORD = {"python3": "python", ".venv/bin/python": "python", ".venv/bin/pip": "pip"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -68,7 +69,10 @@ class Workplace:
         for flag in READ_FLAGS:
             for name in flag_values(words, flag):
                 here = name.startswith("/") or name in self.shown or (ROOT / name).exists()
-                if name.endswith(KINDS) and not here:
+                if name in budget.WRITTEN_BY:
+                    script, *size = budget.WRITTEN_BY[name]
+                    runpy.run_path(str(ROOT / script))["write"](self.folder / name, *size)
+                elif name.endswith(KINDS) and not here:
                     write_table(self.folder / name, toy_rows(columns))
         for name in flag_values(words, "--grid"):
             if name.startswith(budget.SMALL_GRIDS):

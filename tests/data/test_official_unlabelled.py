@@ -1,4 +1,4 @@
-"""Official files to be labelled: rows with their ids and without answers, whatever the file gives."""
+"""Official files to be labelled: rows with their ids, and without the answers they may give."""
 
 import json
 
