@@ -85,7 +85,7 @@ def _read(request: DataRequest, location: Location) -> Splits:
 
 
 def _rows(request: DataRequest, location: Location) -> SourceRows:
-    path = Path(location.address)
+    path = _configuration(Path(location.address), location)
     if location.kind == "hub":
         parts = _hub(location)
     elif is_official(path, location.named):
@@ -98,6 +98,13 @@ def _rows(request: DataRequest, location: Location) -> SourceRows:
         return table_rows(parts, request.columns)
     beside = path if location.kind != "hub" else None
     return in_official_columns(parts, location.named, beside)
+
+
+def _configuration(path: Path, location: Location) -> Path:
+    """Return the folder of the set's own configuration in a downloaded copy of several."""
+    known = NAMED_SETS[location.named].hub if location.named else None
+    inner = path / known[1] if known and known[1] else path
+    return inner if location.kind == "folder" and inner.is_dir() else path
 
 
 def _hub(location: Location) -> Parts:

@@ -200,6 +200,14 @@ def test_the_public_copy_beside_the_official_test_ids_uses_them(tmp_path):
     assert [row.id for row in splits.test] == [str(number) for number in range(24, 30)]
 
 
+def test_of_a_downloaded_copy_with_several_configurations_the_labelled_one_is_read(tmp_path):
+    for name, numbers in (("pqa_labeled", range(30)), ("pqa_artificial", range(100, 200))):
+        (tmp_path / name).mkdir()
+        as_jsonl(tmp_path / name, [hub_row(n) for n in numbers], "train.jsonl")
+    splits = load_splits(DataRequest("pubmedqa", data=tmp_path))
+    assert sum(sizes(splits)) == 30
+
+
 def test_the_public_copys_own_splits_are_kept(tmp_path):
     as_jsonl(tmp_path, [hub_row(n) for n in range(12)], "train.jsonl")
     as_jsonl(tmp_path, [hub_row(n) for n in range(12, 18)], "validation.jsonl")
