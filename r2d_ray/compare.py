@@ -33,6 +33,7 @@ def compare_command(args: argparse.Namespace) -> int:
     """Plan, run and print a comparison, or list the methods."""
     quiet_libraries()
     from r2d_ray.cli import console
+    from r2d_ray.cli.control_lines import with_verdict
     from r2d_ray.method.variants import METHODS
 
     if args.list_methods:
@@ -61,7 +62,7 @@ def compare_command(args: argparse.Namespace) -> int:
     if args.as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        console.print_lines(["", *console.comparison_lines(result)])
+        console.print_lines(["", *with_verdict(result, console.comparison_lines(result))])
     return exit_code(result)
 
 

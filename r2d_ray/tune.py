@@ -47,6 +47,7 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
         again: What the last lines say about trials that failed.
     """
     from r2d_ray.cli import console
+    from r2d_ray.cli.control_lines import with_verdict
     from r2d_ray.data.card import card_lines
     from r2d_ray.search.plan import make_plan
     from r2d_ray.search.run import disk_estimate_gb, run_study
@@ -73,7 +74,8 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
     if args.as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        console.print_lines(["", *console.result_lines(result["test"]), *end_lines(result, again)])
+        table = with_verdict(result, console.result_lines(result["test"]))
+        console.print_lines(["", *table, *end_lines(result, again)])
     return exit_code(result)
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from r2d_ray.cli.control_lines import setting_lines
 from r2d_ray.comparison.arms import Arm
 from r2d_ray.config import TrainConfig
 from r2d_ray.method.variants import Method
@@ -114,6 +115,7 @@ def result_lines(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
         scores[k] for scores in table.values() for k in scores if k.endswith("_signature")
     }
     models = {scores["bertscore_model"] for scores in table.values() if "bertscore_model" in scores}
+    lines += setting_lines(table)
     lines += [f"BLEU: sacreBLEU {text}" for text in sorted(signatures)]
     lines += [f"BERTScore: {text}" for text in sorted(models)]
     return lines
@@ -178,7 +180,7 @@ def comparison_lines(result: Mapping[str, Any]) -> list[str]:
         }
         cells = [spread_cell(known.get(key), *units) for _, key, *units in COMPARED]
         lines.append(f"| {name} | | " + " | ".join(cells) + " |")
-    return [*lines, *notes(result)]
+    return [*lines, *setting_lines(result["controls"]), *notes(result)]
 
 
 def spread_cell(value: Mapping[str, Any] | None, factor: float, digits: int) -> str:

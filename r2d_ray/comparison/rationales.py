@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from r2d_ray.comparison.plan import ComparePlan
 from r2d_ray.data.examples import pick_source
+from r2d_ray.distributed.controls import write_own_label, write_trivial
 from r2d_ray.distributed.tasks import predictions_file, score_rationales
-from r2d_ray.evaluation.controls import trivial_rationales
 from r2d_ray.evaluation.plausibility import human_source
 from r2d_ray.evaluation.scoring import EvaluationJob
-from r2d_ray.records import write_jsonl
+from r2d_ray.records import file_slug
 from r2d_ray.study.folder import StudyFolder
+
+SCRATCH = "own-label"  # folder of rationales that are scored and not kept: two files an arm
 
 
 @dataclass(frozen=True, slots=True)
 class RationaleScores:
-    """Scores by arm number and by trivial rationale, and the signatures of their metrics."""
+    """Scores by arm number and by control, and the signatures of their metrics."""
 
     arms: dict[int, dict[str, Any]] = field(default_factory=dict)
     controls: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -31,8 +35,9 @@ def compare_rationales(
 ) -> RationaleScores:
     """Score the test rationales of these arms and the trivial ones of their sources.
 
-    Where some arm trained on another source than the human one, all are also scored against the
-    human reference. Arms that train on labels only have no rationales: n/a, not 0.
+    The latter are also of the labels that an arm predicted: means over a method's arms. Where some
+    arm trained on another source than the human one, all are also scored against the human
+    reference. Arms that train on labels only have no rationales: n/a, not 0.
 
     Args:
         plan: The comparison.
@@ -43,41 +48,69 @@ def compare_rationales(
     wrote = [number for number in done if plan.arms[number].config.trains_rationales]
     if not wrote:
         return RationaleScores()
-    configs = [plan.arms[number].config for number in wrote]
-    sources = dict.fromkeys(pick_source(plan.splits, c.rationale_source) for c in configs)
-    trivial = write_trivial(plan, folder, [source for source in sources if source is not None])
+    by_source: dict[str, list[int]] = {}
+    for number in wrote:
+        source = pick_source(plan.splits, plan.arms[number].config.rationale_source)
+        assert source is not None  # or no arm could train on rationales
+        by_source.setdefault(source, []).append(number)
+    trivial = write_trivial(folder, plan.splits, list(by_source), plan.settings.seed)
+    scratch = folder.predictions_dir / SCRATCH
+    own = own_label_files(plan, folder, by_source, scratch)
     names = [plan.arms[number].name for number in wrote]
     files = [*(file_of(folder, name) for name in names), *trivial.values()]
-    human = human_references(plan, sources)
-    scores = score_rationales(files, human, configs[0].gpus_per_worker, allow_hub)
+    human = human_references(plan, by_source)
+    gpus = plan.arms[wrote[0]].config.gpus_per_worker
+    scores = score_rationales([*files, *own.values()], human, gpus, allow_hub)
+    shutil.rmtree(scratch)
     signatures = {name: value for name, value in scores[0].items() if isinstance(value, str)}
     numbers = [{n: v for n, v in each.items() if not isinstance(v, str)} for each in scores]
     return RationaleScores(
         arms=dict(zip(wrote, numbers, strict=False)),
-        controls=dict(zip(trivial, numbers[len(wrote) :], strict=True)),
+        controls=dict(zip(trivial, numbers[len(wrote) : len(files)], strict=True))
+        | means([row for row, _ in own], numbers[len(files) :]),
         signatures=signatures,
     )
 
 
 def file_of(folder: StudyFolder, name: str) -> Path:
-    """Return where the test predictions of an arm or a control go."""
+    """Return where the test predictions of an arm go."""
     return predictions_file(folder, EvaluationJob(name, folder.root, "test", rationales=True))
 
 
-def write_trivial(
-    plan: ComparePlan, folder: StudyFolder, sources: Sequence[str]
-) -> dict[str, Path]:
-    """Write the trivial rationales of these sources; return their files by name.
-
-    With several sources a name ends with its own.
-    """
+def own_label_files(
+    plan: ComparePlan, folder: StudyFolder, by_source: Mapping[str, Sequence[int]], out: Path
+) -> dict[tuple[str, str], Path]:
+    """Write training rationales of each arm's own labels; return files by row's name and arm."""
+    out.mkdir(exist_ok=True)
     files = {}
-    for source in sources:
-        more = f", {source}" if len(sources) > 1 else ""
-        for name, rows in trivial_rationales(plan.splits, source, plan.settings.seed).items():
-            files[name + more] = file_of(folder, f"control {name}{more}")
-            write_jsonl(files[name + more], rows)
+    for source, numbers in by_source.items():
+        runs = {plan.arms[n].name: file_of(folder, plan.arms[n].name) for n in numbers}
+        made = write_own_label(
+            lambda name: out / f"{file_slug(name)}.jsonl",
+            plan.splits,
+            source,
+            plan.settings.seed,
+            runs,
+        )
+        for (name, arm), file in made.items():
+            files[f"{name}, label of {arm.rpartition('-')[0]}", arm] = file
     return files
+
+
+def means(
+    rows: Iterable[str], scores: Sequence[Mapping[str, float | None]]
+) -> dict[str, dict[str, float | None]]:
+    """Return the mean of every score over the arms of a row, None where no arm has it."""
+    members: dict[str, list[Mapping[str, float | None]]] = {}
+    for row, found in zip(rows, scores, strict=True):
+        members.setdefault(row, []).append(found)
+    table: dict[str, dict[str, float | None]] = {}
+    for row, every in members.items():
+        table[row] = {}
+        for name in every[0]:
+            known = [value for each in every if (value := each.get(name)) is not None]
+            table[row][name] = fmean(known) if known else None
+    return table
 
 
 def human_references(plan: ComparePlan, sources: Iterable[str | None]) -> dict[str, str]:

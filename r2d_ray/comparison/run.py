@@ -19,7 +19,8 @@ from r2d_ray.comparison.rationales import RationaleScores, compare_rationales
 from r2d_ray.comparison.scores import evaluate_arms, evaluation_stamp, read_all
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.distributed.cluster import Capacity
-from r2d_ray.evaluation.controls import controls
+from r2d_ray.distributed.controls import beats_bag_of_words, label_controls
+from r2d_ray.evaluation.controls.labels import label_metric
 from r2d_ray.method.schedules import gold_probability
 from r2d_ray.model.flops import costs
 from r2d_ray.records import TrialRecord, write_jsonl
@@ -128,12 +129,16 @@ def finish(
         for number, record in sorted(books.records.items())
     ]
     write_jsonl(folder.records_path, records)
+    methods, metric = by_method(records), label_metric(plan.info.objective.metric)
+    answers = label_controls(folder, plan.splits, metric)
+    means = {name: row[metric]["mean"] for name, row in methods.items() if metric in row}
     result = {
+        "bag_of_words": beats_bag_of_words(plan.splits, answers, means, metric, "arm"),
         "arms": {r.arm: r.test_metrics for r in records},
         "trials": dict(Counter(r.status for r in records)),
         "failures": {r.trial: r.reason for r in records if r.status == "failed"},
-        "methods": by_method(records),
-        "controls": controls(plan.splits) | rationales.controls,
+        "methods": methods,
+        "controls": answers | rationales.controls,
         "signatures": rationales.signatures,
         "same": plan.same,
     }
@@ -149,7 +154,7 @@ def rationale_scores(
     Without an encoder of BERTScore they are not kept: there may be one the next time.
     """
     kept = ScoreCache(folder.predictions_dir / "rationales.scores.json")
-    key = key_of("rationales", [[n, evaluation_stamp(plan, folder, n)] for n in done])
+    key = key_of("rationales and controls", [[n, evaluation_stamp(plan, folder, n)] for n in done])
     found = kept.scores("rationales", key)
     if found is not None:
         arms = {int(number): scores for number, scores in found["arms"].items()}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from r2d_ray.config import build_config
+from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.prepare import WITHOUT_CONTEXT
+from r2d_ray.distributed.controls import control_file, write_own_label, write_trivial
 from r2d_ray.distributed.tasks import Job, evaluate_all, predictions_file, score_rationales
 from r2d_ray.evaluation.scoring import EvaluationJob
 from r2d_ray.records import TrialRecord, write_jsonl
@@ -37,18 +40,38 @@ def finalists(
     return [*jobs, (bare, prepared_dir, config)]
 
 
+class Looked(NamedTuple):
+    """Test scores by row's name: of the models, and of rationales that nobody had to learn."""
+
+    models: dict[str, dict[str, Any]]
+    controls: dict[str, dict[str, Any]]
+
+
 def last_look(
-    jobs: Sequence[Job], folder: StudyFolder, allow_hub: bool
-) -> dict[str, dict[str, Any]]:
-    """Evaluate these jobs and, once for all of them, BERTScore; return scores by row's name."""
+    jobs: Sequence[Job], folder: StudyFolder, splits: Splits, seed: int, allow_hub: bool
+) -> Looked:
+    """Evaluate these jobs and, where they write rationales, trivial ones; BERTScore once for all.
+
+    Beside the oracles stand training rationales of the labels that the best model, the first job,
+    predicted.
+    """
     table = dict(zip([e.name for e, _, _ in jobs], evaluate_all(jobs, folder), strict=True))
-    wrote = [evaluation for evaluation, _, _ in jobs if evaluation.rationales]
-    if wrote:
-        files = [predictions_file(folder, evaluation) for evaluation in wrote]
-        found = score_rationales(files, {}, jobs[0][2].gpus_per_worker, allow_hub)
-        for evaluation, more in zip(wrote, found, strict=True):
-            table[evaluation.name] |= more
-    return table
+    wrote = {e.name: predictions_file(folder, e) for e, _, _ in jobs if e.rationales}
+    if not wrote:
+        return Looked(table, {})
+    config = jobs[0][2]
+    source = pick_source(splits, config.rationale_source)
+    trivial = write_trivial(folder, splits, [source] if source else [], seed)
+    best = next(iter(wrote))
+    if source:
+        place = partial(control_file, folder)
+        own = write_own_label(place, splits, source, seed, {best: wrote[best]})
+        trivial |= {f"{name}, label of {run}": file for (name, run), file in own.items()}
+    files = [*wrote.values(), *trivial.values()]
+    found = score_rationales(files, {}, config.gpus_per_worker, allow_hub)
+    for name, more in zip(wrote, found, strict=False):
+        table[name] |= more
+    return Looked(table, dict(zip(trivial, found[len(wrote) :], strict=True)))
 
 
 def write_result(
@@ -56,10 +79,12 @@ def write_result(
     best: TrialRecord,
     table: dict[str, dict[str, Any]],
     records: Sequence[TrialRecord],
+    bag_of_words: dict[str, Any],
 ) -> dict[str, Any]:
     """Write result.json and the test scores of best and trial 0 into the records.
 
-    `table` holds the best's scores first and, if it is another, trial 0's second.
+    `table` holds the best's scores first and, if it is another, trial 0's second; `bag_of_words` is
+    what is said of it.
     """
     rows = list(table.items())
     test = {best.trial: rows[0][1]}
@@ -77,6 +102,7 @@ def write_result(
         ],
     )
     result = {
+        "bag_of_words": bag_of_words,
         "best_trial": best.trial,
         "trials": dict(Counter(record.status for record in records)),
         "test": table,

@@ -18,8 +18,9 @@ import optuna
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.distributed.cluster import Capacity
+from r2d_ray.distributed.controls import beats_bag_of_words, label_controls
 from r2d_ray.distributed.stage_job import STOP_FILE
-from r2d_ray.evaluation.controls import controls
+from r2d_ray.evaluation.controls.labels import label_metric
 from r2d_ray.model.t5 import count_parameters
 from r2d_ray.records import Objective, StudyInfo, TrialRecord, read_jsonl
 from r2d_ray.search.frame import Missing, StudyRun
@@ -189,7 +190,13 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     first = books.records.get(0)
     usable_first = first if first is not None and first.status == "done" else None
     jobs = finalists(folder, prepared_dir, best, usable_first)
-    table = last_look(jobs, folder, allow_hub=plan.info.profile == "paper")
-    table |= controls(plan.splits)
-    result = write_result(folder, best, table, records)
+    looked = last_look(
+        jobs, folder, plan.splits, plan.settings.seed, allow_hub=plan.info.profile == "paper"
+    )
+    metric = label_metric(plan.space.metric)
+    answers = label_controls(folder, plan.splits, metric)
+    models = {job.name: looked.models[job.name][metric] for job, *_ in jobs if job.table == "test"}
+    said = beats_bag_of_words(plan.splits, answers, models, metric, "model")
+    table = looked.models | answers | looked.controls
+    result = write_result(folder, best, table, records, said)
     return {**result, "failures": failures, "best_dir": str(folder.best_dir)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -231,6 +230,17 @@ def write_rows(folder: StudyFolder, splits: Splits) -> None:
     write_jsonl(rows_file(folder.predictions_dir, "test"), texts)
 
 
+KEPT_SCORES = "controls.scores.json"
+"""Scores of the controls that are made of the data alone, beside their predictions."""
+
+
 def clear_old_predictions(folder: StudyFolder) -> None:
-    """Remove the predictions of an earlier last look: an extended study may have another best."""
-    shutil.rmtree(folder.predictions_dir, ignore_errors=True)
+    """Remove the predictions of an earlier last look: an extended study may have another best.
+
+    Controls of the data alone stay: no trial changes them.
+    """
+    if not folder.predictions_dir.exists():
+        return
+    for file in folder.predictions_dir.iterdir():
+        if file.name != KEPT_SCORES and not file.name.startswith("control-bag-of-words"):
+            file.unlink()

@@ -143,7 +143,7 @@ def test_a_repeated_comparison_makes_nothing_again(
     first = finished(folder, plan)
     made = [f"{arm.name} {split}" for arm in plan.arms for split in ("validation", "test")]
     assert work.done == [*made, "texts", "read r2d-1-test.jsonl", "read r2d-2-test.jsonl"]
-    assert len(first) == 3 + len(made)  # result, records, rows
+    assert len(first) == 3 + len(made) + 2  # result, records, rows; two bags of words
     work.done.clear()
     assert finished(folder, plan) == first
     assert work.done == []

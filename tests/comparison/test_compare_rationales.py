@@ -9,14 +9,18 @@ from test_comparison_run import settings
 
 from r2d_ray.comparison import rationales as module
 from r2d_ray.comparison.plan import ComparePlan, make_compare_plan
-from r2d_ray.comparison.rationales import RationaleScores, compare_rationales
+from r2d_ray.comparison.rationales import RationaleScores, compare_rationales, means
 from r2d_ray.evaluation import plausibility
-from r2d_ray.evaluation.controls import FIRST_SENTENCE, SAME_LABEL
+from r2d_ray.evaluation.controls.trivial_rationales import FIRST_SENTENCE
 from r2d_ray.evaluation.plausibility import plausibility_scores, score_files
 from r2d_ray.records import Prediction, file_slug, read_jsonl, write_jsonl
 from r2d_ray.study.folder import StudyFolder
 
-TRIVIAL = [FIRST_SENTENCE, SAME_LABEL]
+KINDS = ("random training rationale", "nearest training rationale")
+TRIVIAL = [
+    FIRST_SENTENCE,
+    *(f"{kind}, {of}" for kind in KINDS for of in ("any label", "gold label (oracle)")),
+]
 
 
 @pytest.fixture
@@ -64,10 +68,14 @@ def test_arms_are_scored_against_their_own_source_and_the_human_one(folder: Stud
     assert llm["rouge_l"] == 1
     assert nurse["rouge_l"] < 1
     assert nurse["rouge_l[human]"] == nurse["rouge_l"] == llm["rouge_l[human]"]
-    assert list(found.controls) == [f"{name}, {s}" for s in ("nurse", "llm") for name in TRIVIAL]
+    assert list(found.controls) == [
+        *(f"{name}, {s}" for s in ("nurse", "llm") for name in TRIVIAL),
+        *(f"{kind}, label of r2d-{s}" for s in ("nurse", "llm") for kind in KINDS),
+    ]
     assert found.signatures["bertscore_model"] == "none here"
     assert found.signatures["bleu_signature"].startswith("nrefs:1|")
-    for name, scores in found.controls.items():
+    for name in list(found.controls)[: 2 * len(TRIVIAL)]:
+        scores = found.controls[name]
         file = folder.predictions_dir / f"{file_slug(f'control {name}')}-test.jsonl"
         stored = list(read_jsonl(file, Prediction))
         assert [row.id for row in stored] == [row.id for row in plan.splits.test]
@@ -84,8 +92,21 @@ def test_one_source_that_a_person_wrote_needs_no_other_reference(folder: StudyFo
     assert list(found.arms) == [1], "the other arm did not end"
     assert found.arms[1]["rouge_l"] == 1
     assert "rouge_l[human]" not in found.arms[1]
-    assert list(found.controls) == TRIVIAL
-    assert 0 < found.controls[SAME_LABEL]["rouge_l"] < 1
+    own = {kind: found.controls[f"{kind}, label of r2d"] for kind in KINDS}
+    assert list(found.controls) == [*TRIVIAL, *(f"{kind}, label of r2d" for kind in KINDS)]
+    for kind in KINDS:  # the arm predicted every label rightly, as the oracle does
+        assert own[kind] == found.controls[f"{kind}, gold label (oracle)"]
+        assert 0 < own[kind]["rouge_l"] < 1
+    assert not (folder.predictions_dir / "own-label").exists()
+
+
+def test_what_stands_beside_a_method_is_the_mean_over_its_arms() -> None:
+    rows = ["nearest, label of r2d", "nearest, label of dss", "nearest, label of r2d"]
+    scores = [{"bleu": 1.0, "bertscore": None}, {"bleu": 4.0}, {"bleu": 2.0, "bertscore": None}]
+    assert means(rows, scores) == {
+        "nearest, label of r2d": {"bleu": 1.5, "bertscore": None},
+        "nearest, label of dss": {"bleu": 4.0},
+    }
 
 
 def test_arms_of_labels_only_leave_nothing_to_score(folder: StudyFolder) -> None:

@@ -416,7 +416,7 @@ def test_the_file_alone_scores_as_the_evaluator_does(prepared: Prepared) -> None
 
 
 def test_the_controls_are_over_positions(chosen: Splits) -> None:
-    from r2d_ray.evaluation.controls import controls
+    from r2d_ray.evaluation.controls.labels import controls
 
     def rows(*letters: int) -> tuple[Example, ...]:
         return tuple(

@@ -16,7 +16,7 @@ from r2d_ray.data.examples import Splits
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare, prepared_key
 from r2d_ray.errors import UserError
 from r2d_ray.evaluation.alignment import labels_of
-from r2d_ray.evaluation.controls import controls
+from r2d_ray.evaluation.controls.labels import controls
 from r2d_ray.evaluation.evaluator import Evaluator
 from r2d_ray.evaluation.label_metrics import open_label_scores
 from r2d_ray.evaluation.predictions import label_metrics, predictions

@@ -10,7 +10,7 @@ from conftest import tiny_config, toy_splits
 
 from r2d_ray.data.examples import Splits
 from r2d_ray.data.prepare import WITHOUT_CONTEXT, open_prepared
-from r2d_ray.evaluation.controls import controls
+from r2d_ray.evaluation.controls.labels import controls
 from r2d_ray.evaluation.plausibility import plausibility_scores, with_overlap
 from r2d_ray.evaluation.scoring import EvaluationJob, evaluate_model, score
 from r2d_ray.model.t5 import load_model
@@ -236,23 +236,52 @@ def test_trial_0_is_not_looked_at_twice_nor_if_it_did_not_finish(tmp_path: Path)
 def test_bertscore_is_asked_once_for_all_files_with_rationales(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = StudyFolder(tmp_path)
-    asked: list[list[str]] = []
+    folder, splits = StudyFolder(tmp_path), toy_splits()
+    folder.predictions_dir.mkdir()
+    best = folder.predictions_dir / "best-trial-2-test.jsonl"
+    write_jsonl(best, [prediction(r.label, r.label, id=r.id) for r in splits.test])
+    asked: list[list[Path]] = []
 
     def scored(files: list[Path], *_: Any) -> list[dict[str, Any]]:
-        asked.append([file.name for file in files])
-        return [{"bertscore": 0.75, "bertscore_model": "m"}, {"bertscore": 0.25}]
+        asked.append(list(files))
+        return [{"bertscore": 1 - place / 16} for place in range(len(files))]
 
     labels_and_texts = [{"macro_f1": 0.9, "bertscore": None}, {"macro_f1": 0.8}, {"macro_f1": 0.4}]
     monkeypatch.setattr(module, "evaluate_all", lambda *_: labels_and_texts)
     monkeypatch.setattr(module, "score_rationales", scored)
-    table = last_look(finalists(folder, tmp_path, record(2), record(0)), folder, allow_hub=False)
-    assert asked == [["best-trial-2-test.jsonl", "trial-0-the-defaults-test.jsonl"]]
-    assert table == {
-        "best (trial 2)": {"macro_f1": 0.9, "bertscore": 0.75, "bertscore_model": "m"},
-        "trial 0 (the defaults)": {"macro_f1": 0.8, "bertscore": 0.25},
+    jobs = finalists(folder, tmp_path, record(2), record(0))
+    found = last_look(jobs, folder, splits, 1, allow_hub=False)
+    [files] = asked
+    assert [f.name for f in files[:2]] == [best.name, "trial-0-the-defaults-test.jsonl"]
+    assert found.models == {
+        "best (trial 2)": {"macro_f1": 0.9, "bertscore": 1.0},
+        "trial 0 (the defaults)": {"macro_f1": 0.8, "bertscore": 1 - 1 / 16},
         "best without context": {"macro_f1": 0.4},
     }
+    kinds = ("random training rationale", "nearest training rationale")
+    assert list(found.controls) == [
+        "first context sentence",
+        *(f"{kind}, {of}" for kind in kinds for of in ("any label", "gold label (oracle)")),
+        *(f"{kind}, label of best (trial 2)" for kind in kinds),
+    ]
+    written = {
+        name: [row.rationale for row in read_jsonl(file, Prediction)]
+        for name, file in zip(found.controls, files[2:], strict=True)
+    }
+    for kind in kinds:  # the best predicted every label rightly, as the oracle does
+        of_best = written[f"{kind}, label of best (trial 2)"]
+        assert of_best == written[f"{kind}, gold label (oracle)"]
+
+
+def test_a_search_of_labels_only_has_no_rationale_controls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "evaluate_all", lambda *_: [{"macro_f1": 0.9}, {"macro_f1": 0.4}])
+    config = tiny_config(label_loss_weight=1.0, stage1_max_steps=0).model_dump()
+    jobs = finalists(StudyFolder(tmp_path), tmp_path, record(0, config=config), None)
+    found = last_look(jobs, StudyFolder(tmp_path), toy_splits(), 1, allow_hub=False)
+    assert found.controls == {}
+    assert list(found.models) == ["best (trial 0, the defaults)", "best without context"]
 
 
 @pytest.mark.parametrize(
@@ -272,8 +301,9 @@ def test_the_result_is_written_with_the_test_scores_in_the_records(tmp_path: Pat
         "trial 0 (defaults)": {"macro_f1": 0.8},
         "best without context": {"macro_f1": 0.4},
     }
-    result = write_result(folder, records[0], table, records)
+    result = write_result(folder, records[0], table, records, {"beaten": False})
     assert json.loads((tmp_path / "result.json").read_text()) == result
+    assert result["bag_of_words"] == {"beaten": False}
     assert result["best_trial"] == 2
     assert result["trials"] == {"done": 2, "failed": 1}
     assert result["test"] == table
@@ -290,11 +320,14 @@ def test_the_result_is_written_with_the_test_scores_in_the_records(tmp_path: Pat
 def test_an_extended_study_with_another_best_keeps_no_old_scores(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path)
     records = [record(0), record(1, test_metrics={"macro_f1": 0.9}), record(2)]
-    write_result(folder, records[2], {"best (trial 2)": {"macro_f1": 0.95}}, records)
+    write_result(folder, records[2], {"best (trial 2)": {"macro_f1": 0.95}}, records, {})
     stored = list(read_jsonl(folder.records_path, TrialRecord))
     assert [r.test_metrics for r in stored] == [{}, {}, {"macro_f1": 0.95}]
     folder.predictions_dir.mkdir()
-    (folder.predictions_dir / "best-trial-1-test.jsonl").touch()
-    clear_old_predictions(folder)
-    assert not folder.predictions_dir.exists()
-    clear_old_predictions(folder)
+    kept = {"control-bag-of-words-question-test.jsonl", "controls.scores.json"}
+    gone = {"best-trial-1-test.jsonl", "control-nearest-training-rationale-any-label-test.jsonl"}
+    for name in kept | gone:
+        (folder.predictions_dir / name).touch()
+    for _ in range(2):
+        clear_old_predictions(folder)
+        assert {file.name for file in folder.predictions_dir.iterdir()} == kept

@@ -1,0 +1,23 @@
+"""What a result says of its controls: whether a model beats the bag of words, and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def with_verdict(result: Mapping[str, Any], lines: Sequence[str]) -> list[str]:
+    """Return a result's lines with the sentence on the bag of words: first if nothing beats it."""
+    says = result.get("bag_of_words", {}).get("says")
+    if says is None:
+        return list(lines)
+    if result["bag_of_words"].get("beaten") is False:
+        return [says, "", *lines]
+    return [*lines, says]
+
+
+def setting_lines(controls: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a line for each control that has a setting, which was chosen on validation."""
+    return [
+        f"{name}: {scores['setting']}" for name, scores in controls.items() if "setting" in scores
+    ]
