@@ -32,8 +32,8 @@ READ = {
     "b3_pubmedqa_fold/pqal_fold0/train_set.json": Read((35, 5, 20), "pubmedqa"),
     "b3_pubmedqa_fold": Read((35, 5, 20), "pubmedqa"),
     "c1_bioasq_null_ideal.json": Read((28, 6, 6), "bioasq"),
-    "d1_bioasq_training_overlaps_golden": Read((40, 20, 20), "bioasq", note="20 repeats of"),
-    "d2_bioasq_testset_without_answers": Read((34, 6, 20), "bioasq", note="5 yes/no questions"),
+    "d1_bioasq_training_overlaps_golden": Read((40, 20, 20), "bioasq", note="20 repeats"),
+    "d2_bioasq_testset_without_answers": Read((34, 6, 20), "bioasq", note="answer, left out: 5"),
     "g2_medmcqa.csv": Read((42, 9, 9), "medmcqa"),
 }
 """By path below the cases' folder; without a dataset the path is the dataset."""

@@ -370,7 +370,7 @@ def test_medmcqas_hidden_answers_make_its_development_set_the_test(hidden):
     )
     assert Counter(table_rows(parts, {}).assigned.values()) == {"train": 2, "test": 1}
     assert notes == (
-        "1 test questions without an answer (cop) are left out",
+        "test questions without an answer (cop), left out: 1",
         "the test set has no answers: the development set is the test split",
     )
 

@@ -1,6 +1,7 @@
 """BioASQ folders as people have them: overlaps, unanswered questions, files of another kind."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -86,8 +87,8 @@ def test_a_question_of_several_files_is_read_once_in_its_newest_edition(tmp_path
     source = read_bioasq(tmp_path)
     assert by_split(source) == splits
     assert source.notes == (
-        f"{again} repeats of questions that several files have: each is read once, as the newest "
-        "edition has it",
+        "questions that several files have, read once as the newest edition has them: "
+        f"{again} repeats",
     )
 
 
@@ -115,7 +116,7 @@ def test_questions_without_an_answer_are_left_out_and_counted(tmp_path, answer):
     batch(tmp_path / "BioASQ-task13bPhaseB-testset1.json", question("c", answer))
     source = read_bioasq(tmp_path)
     assert by_split(source) == {"train": ["a"], "test": ["b"]}
-    assert source.notes == ("2 yes/no questions without an answer are left out",)
+    assert source.notes == ("yes/no questions without an answer, left out: 2",)
 
 
 def test_a_question_that_another_file_answers_is_not_counted_as_unanswered(tmp_path):
@@ -166,7 +167,7 @@ def test_a_file_of_another_kind_is_left_out_and_named(tmp_path, kind, content):
     source = read_bioasq(tmp_path)
     assert [row.id for row in source.rows] == ["a"]
     assert source.notes == (
-        f"1 JSON files that are not Task B's are left out: more/other.json ({kind})",
+        f"JSON files that are not Task B's, left out: 1, more/other.json ({kind})",
     )
     with pytest.raises(UserError) as error:
         read_bioasq(other)
@@ -179,7 +180,7 @@ def test_many_files_of_another_kind_are_counted_and_the_first_are_named(tmp_path
     for number in range(8):
         (tmp_path / f"extra{number}.json").write_text("{}")
     (note,) = read_bioasq(tmp_path).notes
-    assert note.startswith("8 JSON files that are not Task B's are left out: extra0.json (")
+    assert note.startswith("JSON files that are not Task B's, left out: 8, extra0.json (")
     assert note.endswith("extra4.json (no list of questions), 3 more")
 
 
@@ -253,3 +254,38 @@ def test_a_named_folder_of_tables_is_read_as_tables(tmp_path):
     alone.write_text(lines)
     again = load_splits(DataRequest("bioasq", data=alone))
     assert sum(len(part) for _, part in again.items()) == 20
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 9), st.sets(st.integers(0, 3), min_size=1), st.booleans()),
+        unique_by=lambda entry: entry[0],
+        min_size=1,
+    )
+)
+def test_questions_are_the_same_however_files_share_them(entries):
+    alone = [
+        question(f"q{number}", "yes" if number % 2 else "no") for number, _, _ in sorted(entries)
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whole = read_bioasq(batch(folder / "whole" / "all.json", *alone))
+        for place in range(4):
+            # A file has a question with its answer or, as a test set does, without; one has it.
+            held = [
+                question(f"q{n}", ("no", "yes")[n % 2] if place == min(at) or told else None)
+                for n, at, told in entries
+                if place in at
+            ]
+            batch(folder / "shared" / f"part{place}.json", *held)
+        shared = read_bioasq(folder / "shared")
+    assert {row.id: row for row in shared.rows} == {row.id: row for row in whole.rows}
+    again = sum(len(at) - 1 for _, at, told in entries if told)
+    assert shared.notes == (
+        (
+            "questions that several files have, read once as the newest edition has them: "
+            f"{again} repeats",
+        )
+        if again
+        else ()
+    )

@@ -131,7 +131,7 @@ def test_rows_without_a_decision_are_left_out_and_counted(tmp_path, missing):
     file = write_json(tmp_path / "ori_pqal.json", abstracts(range(3)) | {"99": open_row})
     source = read_pubmedqa(file)
     assert [row.id for row in source.rows] == ["0", "1", "2"]
-    assert "1 rows without a final_decision are left out" in source.notes
+    assert "rows without a final_decision, left out: 1" in source.notes
     only = write_json(tmp_path / "ori_pqau.json", {"99": open_row})
     with pytest.raises(UserError) as error:
         read_pubmedqa(only)
@@ -283,7 +283,7 @@ def test_medmcqas_unanswered_rows_are_left_out_and_counted(hidden):
         {"train": [medmcqa("x", 1), medmcqa("y", 4), medmcqa("z", hidden)]}
     )
     assert [record.values["id"] for record in parts["train"]] == ["x", "y"]
-    assert notes == ("1 train questions without an answer (cop) are left out",)
+    assert notes == ("train questions without an answer (cop), left out: 1",)
 
 
 @pytest.mark.parametrize("hidden", HIDDEN)

@@ -62,8 +62,8 @@ def test_a_bioasq_folder_gives_each_question_once(tmp_path):
     assert [row.id for row in source.rows] == ["a", "b"]
     assert source.notes == (
         "1 questions of other types are not used",
-        "1 repeats of questions are left out",
-        "1 JSON files that are not Task B's are left out: info.json",
+        "repeats of questions, left out: 1",
+        "JSON files that are not Task B's, left out: 1, info.json",
     )
 
 

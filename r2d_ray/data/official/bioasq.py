@@ -70,10 +70,10 @@ def read_bioasq(path: Path) -> SourceRows:
     others = sum(batch.others for batch in batches.values())
     counted = {
         f"{others} questions of other types are not used": others,
-        f"{found.again} repeats of questions that several files have: each is read once, as the "
-        "newest edition has it": found.again,
-        f"{unanswered} yes/no questions without an answer are left out": unanswered,
-        f"{len(names)} JSON files that are not Task B's are left out: {listed(names)}": len(names),
+        "questions that several files have, read once as the newest edition has them: "
+        f"{found.again} repeats": found.again,
+        f"yes/no questions without an answer, left out: {unanswered}": unanswered,
+        f"JSON files that are not Task B's, left out: {len(names)}, {listed(names)}": len(names),
     }
     return SourceRows(rows, assigned, (*(text for text, count in counted.items() if count), *note))
 
@@ -98,8 +98,8 @@ def bioasq_unlabelled(path: Path) -> SourceRows:
     again = sum(len(batch.yesno) for batch in batches.values()) - len(rows)
     counted = {
         f"{others} questions of other types are not used": others,
-        f"{again} repeats of questions are left out": again,
-        f"{len(foreign)} JSON files that are not Task B's are left out: "
+        f"repeats of questions, left out: {again}": again,
+        f"JSON files that are not Task B's, left out: {len(foreign)}, "
         f"{listed(str(file.relative_to(path)) for file in foreign)}": len(foreign),
     }
     return SourceRows(

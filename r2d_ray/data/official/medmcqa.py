@@ -48,8 +48,8 @@ def medmcqa_parts(parts: Parts, answered: bool = True) -> tuple[Parts, tuple[str
                 "(allowed: an option's number or letter)"
             )
     notes = [
-        f"{len(parts[split]) - len(members)} {split + ' ' if split else ''}questions without an "
-        "answer (cop) are left out"
+        f"{split + ' ' if split else ''}questions without an answer (cop), left out: "
+        f"{len(parts[split]) - len(members)}"
         for split, members in kept.items()
         if len(members) < len(parts[split])
     ]

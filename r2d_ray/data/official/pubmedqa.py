@@ -118,7 +118,7 @@ def _labelled(rows: Rows, where: str) -> tuple[Rows, list[str]]:
             "(to train: PQA-L or PQA-A; to label these: r2d_ray.predict)"
         )
     without = len(rows) - len(labelled)
-    return labelled, [f"{without} rows without a final_decision are left out"] if without else []
+    return labelled, [f"rows without a final_decision, left out: {without}"] if without else []
 
 
 def has_hub_columns(parts: Parts) -> bool:
