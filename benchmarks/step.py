@@ -23,9 +23,10 @@ from transformers import PreTrainedModel
 from benchmarks import measure
 from benchmarks.setting import BATCH, SIZES, Setting, make_setting
 from benchmarks.yardstick import Yardstick
-from r2d_ray.data.batches import StepBatches, StepRows
+from r2d_ray.data.batches import StepBatches
 from r2d_ray.data.examples import Example
 from r2d_ray.method import losses
+from r2d_ray.method.step_rows import StepRows
 from r2d_ray.model.t5 import load_model
 from r2d_ray.training.trainer import StageTrainer
 

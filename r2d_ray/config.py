@@ -141,6 +141,17 @@ class TrainConfig(BaseModel):
     rationale_prompt: Literal["given_label", "plain"] = "given_label"
     """Whether the rationale prompt shows a label. Authors: given_label; `plain` is DSS."""
 
+    # Rare classes, over a fixed label set (method/imbalance.py)
+    class_weights: Literal["none", "balanced", "effective_number"] = "none"
+    """Weight of a row's label loss by its class, mean 1 over training rows: `balanced` is inverse
+    to the class's rows, `effective_number` gentler (arXiv 1901.05555). Authors: none."""
+    class_weight_beta: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    """Beta of `effective_number`: weights are equal at 0, `balanced` near 1. Its authors: 0.9 to
+    0.9999, larger for larger sets."""
+    balanced_sampling: Ratio = 0.0
+    """How far stage 2 evens out classes in its batches: a class's share goes with its rows to the
+    power of 1 - this; 0 = every row once an epoch, 1 = classes equally frequent. Authors: 0."""
+
     # Reason2Decide-C (src/r2dc_stage2.py)
     confidence_gate: bool = False
     """A predicted label is shown only where a coin falls below sigmoid(steepness (confidence - t)),

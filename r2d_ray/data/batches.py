@@ -1,7 +1,6 @@
-"""From prepared rows to the micro-batches of an optimiser step: order, length groups, padding.
+"""From prepared rows to the micro-batches of an optimiser step: slices, padding, weights.
 
-The rows of a step depend on (seed, step) only; ranks and micro-batches take slices of them. So
-one step is the same for any number of workers, and a resumed run sees what the broken one would.
+Which rows a step has stands in method/step_rows.py; ranks and micro-batches take slices of them.
 """
 
 from __future__ import annotations
@@ -18,7 +17,9 @@ from torch.utils.data import Sampler
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.method.batch import Batch, OptionTensors, pack, pad, pad_nested
+from r2d_ray.method.imbalance import class_shares, class_weights
 from r2d_ray.method.label_kinds import LabelKind
+from r2d_ray.method.step_rows import ClassDraw, StepRows, slice_of_step
 from r2d_ray.model.teacher_forcing import IGNORED
 
 
@@ -37,69 +38,6 @@ class Ragged:
     def lengths(self) -> np.ndarray:
         """Number of ids of every row."""
         return np.diff(self.offsets)
-
-
-class StepRows:
-    """The rows of every optimiser step: shuffled by epoch, grouped by length, whole batches only.
-
-    An epoch is a permutation keyed by (seed, epoch). Stretches of `group_size` batches are sorted
-    by length and cut into batches, shortest row first, whose order is shuffled again. Rows left
-    over at the end of an epoch wait for the next; a table smaller than a batch is repeated.
-    """
-
-    def __init__(
-        self,
-        lengths: np.ndarray,
-        rationales: np.ndarray,
-        batch_size: int,
-        group_size: int,
-        seed: int,
-    ) -> None:
-        self.lengths, self.rationales = lengths, rationales
-        self.batch_size, self.group_size, self.seed = batch_size, group_size, seed
-        self.steps_per_epoch = max(1, len(lengths) // batch_size)
-        self._epoch: tuple[int, np.ndarray] | None = None
-
-    def __getitem__(self, step: int) -> np.ndarray:
-        epoch, position = divmod(step, self.steps_per_epoch)
-        if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = (epoch, self._batches(epoch))
-        return cast(np.ndarray, self._epoch[1][position])
-
-    def _batches(self, epoch: int) -> np.ndarray:
-        rng = np.random.default_rng([self.seed, epoch])
-        order = rng.permutation(len(self.lengths))
-        order = np.resize(order, self.steps_per_epoch * self.batch_size)
-        stretch = self.group_size * self.batch_size
-        for start in range(0, len(order), stretch):
-            part = order[start : start + stretch]
-            places = by_length(self.lengths[part], self.rationales[part])
-            order[start : start + stretch] = part[places]
-        return rng.permutation(order.reshape(self.steps_per_epoch, self.batch_size))
-
-
-def by_length(lengths: np.ndarray, rationales: np.ndarray) -> np.ndarray:
-    """Return the places of shuffled rows, shortest input first.
-
-    Rows of equal inputs stay shuffled by whether they have a rationale, so that batches hold as
-    many as chance gives them: in a step's token mean a rationale weighs more the fewer others came
-    along. Among themselves rows with a rationale are sorted by it and share the decoder's padding.
-    """
-    order = np.argsort(lengths, kind="stable")
-    explained = rationales[order] > 0
-    rows = order[explained]
-    order[explained] = rows[np.lexsort((rationales[rows], lengths[rows]))]
-    return order
-
-
-def slice_of_step(rows: np.ndarray, micro: int, rank: int, config: TrainConfig) -> np.ndarray:
-    """Return the rows of one micro-batch on one rank.
-
-    A step's rows are sorted by length; micro-batches are consecutive stretches of them, and ranks
-    take every n-th row of a stretch, so that all ranks have equal work.
-    """
-    stretch = config.per_device_train_batch_size * config.num_workers
-    return rows[micro * stretch : (micro + 1) * stretch][rank :: config.num_workers]
 
 
 class StepBatches(TorchDataset[Batch]):
@@ -140,7 +78,14 @@ class StepBatches(TorchDataset[Batch]):
         self.rows = rows
         lengths, rationales = self.bodies.lengths[rows], self.rationales.lengths[rows]
         size, group = config.global_batch_size, config.length_group_size
-        self.order = StepRows(lengths, rationales, size, group, seed)
+        self.weights, shares = None, None
+        if not (only_with_rationale or options):  # stage 2 over a fixed label set
+            counts = np.bincount(self.label_index, minlength=len(label_lengths))
+            weights = class_weights(counts, config)
+            self.weights = None if weights is None else weights[self.label_index]
+            shares = class_shares(counts, config)
+        drawn = None if shares is None else ClassDraw(self.label_index[rows], shares)
+        self.order = StepRows(lengths, rationales, size, group, seed, drawn)
 
     def __len__(self) -> int:
         return self.max_steps * self.config.gradient_accumulation_steps
@@ -158,12 +103,14 @@ class StepBatches(TorchDataset[Batch]):
             "rationale_ids": pad([self.rationales[row] for row in mine], IGNORED),
             "label_index": torch.from_numpy(self.label_index[mine]),
             "explained": torch.from_numpy(with_target if len(with_target) else np.zeros(1, int)),
-            "label_tokens": self._label_tokens(of_step),
+            "label_tokens": self._label_mass(of_step),
             "rationale_tokens": int(self.rationales.lengths[of_step].sum()),
             "explained_label_tokens": self._label_tokens(
                 of_step[self.rationales.lengths[of_step] > 0]
             ),
         }
+        if self.weights is not None:
+            batch["label_weights"] = torch.from_numpy(self.weights[mine]).float()
         if self.options:
             batch["labels"] = [self.gold_texts[row] for row in mine]
             batch["options"] = self.options.tensors(mine)
@@ -171,6 +118,12 @@ class StepBatches(TorchDataset[Batch]):
 
     def _label_tokens(self, rows: np.ndarray) -> int:
         return int(self.label_lengths[rows].sum())
+
+    def _label_mass(self, rows: np.ndarray) -> float:
+        """Return what the step's label loss is divided by: its target ids, weighted."""
+        if self.weights is None:
+            return self._label_tokens(rows)
+        return float((self.weights[rows] * self.label_lengths[rows]).sum())
 
 
 class FromStep(Sampler[int]):

@@ -79,8 +79,11 @@ class Batch(Bodies):
     explained: Tensor
     """(rows with a rationale, at least 1) int64: their places in the micro-batch."""
 
-    label_tokens: int
-    """Target ids of the step's gold labels, end ids included."""
+    label_weights: NotRequired[Tensor]
+    """(rows,) float32: weight of each row's label loss; only where classes are weighted."""
+
+    label_tokens: float
+    """Target ids of the step's gold labels, end ids included, each as often as its row weighs."""
 
     rationale_tokens: int
     """Target ids of the step's rationales, end ids included."""

@@ -84,7 +84,7 @@ def label_share(
     options = stage.table.options(batch)
     targets = options.targets_of(batch["label_index"])
     label_pass = teacher_forced(model, core, ids, mask, targets)
-    loss = label_pass.loss_sum / max(1, batch["label_tokens"])
+    loss = label_loss_sum(label_pass, targets, batch) / (batch["label_tokens"] or 1)
     sums: Sums = {"label_loss": loss.detach(), "rows": float(len(targets))}
     sums |= pass_sums(core, mask, targets != IGNORED)
     with torch.no_grad():
@@ -94,6 +94,14 @@ def label_share(
             sums["confidence"] = choice.confidence.sum()
             sums["confidence_rows"] = float(len(targets))
     return loss, choice, sums
+
+
+def label_loss_sum(label_pass: Pass, targets: Tensor, batch: Batch) -> Tensor:
+    """Return the sum of the label losses over tokens, each times the weight of its row, if any."""
+    if "label_weights" not in batch:
+        return label_pass.loss_sum
+    by_token = batch["label_weights"][:, None].expand(targets.shape)[targets != IGNORED]
+    return (label_pass.token_losses * by_token).sum()
 
 
 def predict_pass_choice(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,15 @@ from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.sources import check_source
 from r2d_ray.data.splits import MAX_LABELS
 from r2d_ray.errors import UserError
+from r2d_ray.method.label_kinds import FIXED
 from r2d_ray.search.space import SearchSpace
 from r2d_ray.study.folder import read_info, read_trials
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
+
+NO_CLASSES = {"choices": "options of their own", "open": "labels that may be any text"}
+"""What rows without a fixed label set have, by the kind's word."""
 
 
 def with_model(config: TrainConfig) -> TrainConfig:
@@ -38,8 +43,12 @@ def with_model(config: TrainConfig) -> TrainConfig:
     return config.model_copy(update={"model": str(folder.resolve())})
 
 
-def check_data(splits: Splits, config: TrainConfig) -> None:
-    """Raise UserError unless this data can train this run: labels and rationales are there."""
+def check_data(splits: Splits, config: TrainConfig, searched: Collection[str] = ()) -> None:
+    """Raise UserError unless this data can train this run: labels and rationales are there.
+
+    `searched` are the fields that other trials set to other values.
+    """
+    check_class_fields(splits, config, searched)
     if not splits.label_kind.closed:
         check_open_labels(splits, config)
     for source in (config.rationale_source, config.stage1_rationale_source):
@@ -55,6 +64,22 @@ def check_data(splits: Splits, config: TrainConfig) -> None:
             raise UserError(
                 f"{splits.name}: no validation row has a rationale of source {source!r}, which "
                 "evaluation needs (allowed:  another --rationale-source, --method sft)"
+            )
+
+
+def check_class_fields(splits: Splits, config: TrainConfig, searched: Collection[str]) -> None:
+    """Raise UserError where rare classes are to count more and there is no class that is rare."""
+    if splits.label_kind is FIXED:
+        return
+    for name in ("class_weights", "balanced_sampling"):
+        value = getattr(config, name)
+        off = TrainConfig.model_fields[name].default
+        if value != off or name in searched:
+            said = "searched" if name in searched else repr(value)
+            have = NO_CLASSES[splits.label_kind.word]
+            raise UserError(
+                f"{splits.name}: {name} = {said}: rows have {have}, so there are no classes to "
+                f"count (allowed: {off!r}, or data with a fixed label set)"
             )
 
 

@@ -119,7 +119,7 @@ def make_plan(settings: SearchSettings) -> StudyPlan:
     config = with_model(build_config({**values, "selection_metric": space.metric}))
     settings = within_grid(settings, space)
     splits = read_data(settings)
-    check_data(splits, config)
+    check_data(splits, config, space.search)
     if settings.warm_start:
         check_warm_start(Path(settings.warm_start), space)
     name = study_name(settings, splits, config)

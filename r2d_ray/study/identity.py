@@ -25,6 +25,10 @@ NOT_HEEDED = ("method", "num_samples", "scheduler", "sampler", "warm_start", "st
 """What earlier versions stored of a comparison without effect, or with effect on its arms only."""
 
 
+DEFAULTS = TrainConfig().model_dump(mode="json")
+"""A field that the version of a stored study did not know has the default: as that version did."""
+
+
 def study_info(
     settings: StudySettings,
     splits: Splits,
@@ -80,7 +84,7 @@ def _identity(info: StudyInfo, may_change: tuple[str, ...]) -> dict[str, Any]:
     kept = {key: value for key, value in asked.items() if key not in may_change}
     return {
         **{key: stored[key] for key in ("name", "method", "dataset", "profile", "data_hash")},
-        **dict(_leaves("", stored["config"])),
+        **dict(_leaves("", {**DEFAULTS, **stored["config"]})),
         **dict(_leaves("space.", stored["space"])),
         **dict(_leaves("study.", kept)),
     }

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r2d_ray.config import TrainConfig
-from r2d_ray.data.batches import FromStep, Ragged, StepBatches, StepRows, by_length, slice_of_step
+from r2d_ray.data.batches import FromStep, Ragged, StepBatches
 from r2d_ray.method.batch import Batch, join_prompts, pad, select_rows
+from r2d_ray.method.step_rows import StepRows, by_length, slice_of_step
 from r2d_ray.model.teacher_forcing import IGNORED
 
 LABEL_LENGTHS = [2, 3]

@@ -1,6 +1,7 @@
 """Runs stage-2 steps in forked process groups and saves losses and weights: see test_equality.py.
 
 python one_step.py PREPARED WEIGHTS OUT CASE...      CASE = zero_stage:workers:accumulation
+                                                 and :rare where classes are weighted and drawn
 """
 
 import json
@@ -19,10 +20,11 @@ from r2d_ray.training.arguments import prepare_process
 
 GLOBAL_BATCH = 8
 STEPS = 3
+RARE = {"class_weights": "balanced", "balanced_sampling": 0.5}
 
 
 def run(rank: int, case: str, prepared: Path, weights: Path, out: Path) -> None:
-    stage, workers, accumulation = map(int, case.split(":"))
+    stage, workers, accumulation = map(int, case.split(":")[:3])
     os.environ |= {
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
@@ -46,6 +48,7 @@ def run(rank: int, case: str, prepared: Path, weights: Path, out: Path) -> None:
         logging_steps=1,
         sampling_decay="constant",
         gold_probability_floor=0.5,
+        **(RARE if case.endswith("rare") else {}),
     )
     prepare_process(config)
     folder = out / case.replace(":", "_")

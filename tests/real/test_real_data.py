@@ -192,8 +192,9 @@ def test_bioasq_batches_are_nearly_full_and_mixed_as_by_chance(tmp_path, longest
     import numpy as np
 
     from r2d_ray.config import PROFILES, build_config
-    from r2d_ray.data.batches import Ragged, StepRows
+    from r2d_ray.data.batches import Ragged
     from r2d_ray.data.prepare import open_prepared, prepare
+    from r2d_ray.method.step_rows import StepRows
 
     splits = load("bioasq")
     config = build_config({**PROFILES["embedded"], "max_input_length": longest})

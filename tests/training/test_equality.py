@@ -1,9 +1,11 @@
 """One optimiser step is one step, whatever ZeRO stage, number of workers or accumulation.
 
 One training row in seven has a rationale: parts of a step have none, and their ranks still join in.
+In the cases named `rare` labels are weighted by their rows, and rows drawn by their labels.
 """
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,7 +23,9 @@ from r2d_ray.model.t5 import load_model, load_weights
 from r2d_ray.model.teacher_forcing import IGNORED
 
 REFERENCE = "0:1:1"
-CASES = ["0:1:2", "0:2:1", "0:2:2", "1:2:1", "2:2:1", "3:2:1", "2:1:1"]
+PLAIN = ["0:1:2", "0:2:1", "0:2:2", "1:2:1", "2:2:1", "3:2:1", "2:1:1"]
+RARE = ["0:1:2:rare", "0:1:4:rare", "0:2:1:rare", "0:2:2:rare", "2:2:1:rare", "3:2:2:rare"]
+CASES = [*PLAIN, f"{REFERENCE}:rare", *RARE]
 RELATIVE = 1e-5
 
 
@@ -53,16 +57,25 @@ def result(runs: Path, case: str) -> tuple[dict[str, list[float]], dict[str, tor
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [*PLAIN, *RARE])
 def test_losses_and_weights_equal_those_of_one_plain_process(runs: Path, case: str) -> None:
-    want_series, want_weights = result(runs, REFERENCE)
+    rare = ":rare" if case.endswith("rare") else ""
+    want_series, want_weights = result(runs, REFERENCE + rare)
     series, weights = result(runs, case)
     for name in ("loss", "label_loss", "rationale_loss", "sampled_share", "changed_share"):
-        assert series[name] == pytest.approx(want_series[name], rel=RELATIVE), name
+        want = [math.nan if value is None else value for value in want_series[name]]
+        found = [math.nan if value is None else value for value in series[name]]
+        assert found == pytest.approx(want, rel=RELATIVE, nan_ok=True), name
     assert weights.keys() == want_weights.keys()
-    for name, want in want_weights.items():
+    for name, weight in want_weights.items():
         # In the tensor's norm: Adam blows up the rounding of single gradients that are nearly 0.
-        assert (weights[name] - want).norm() <= RELATIVE * want.norm(), name
+        assert (weights[name] - weight).norm() <= RELATIVE * weight.norm(), name
+
+
+def test_weighted_and_drawn_classes_are_another_training(runs: Path) -> None:
+    (plain, _), (rare, _) = result(runs, REFERENCE), result(runs, f"{REFERENCE}:rare")
+    for one, other in zip(plain["label_loss"], rare["label_loss"], strict=True):
+        assert one != pytest.approx(other, rel=1e-3)
 
 
 def test_the_reference_sampled_and_changed_prompts(runs: Path) -> None:
