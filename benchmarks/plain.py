@@ -158,7 +158,7 @@ def evaluate(side: Yardstick, rows: Sequence[Example], config: TrainConfig, stag
 def train_trial(asked: dict[str, Any], dataset: str, seed: int) -> dict[str, Any]:
     """Train both stages from scratch, as a trial that shares nothing."""
     config = build_config(asked)
-    splits = load_splits(DataRequest(dataset, seed=seed))
+    splits = load_splits(DataRequest(dataset, split_seed=seed))
     side = side_of(config, splits, AutoTokenizer.from_pretrained(config.model))
     with tempfile.TemporaryDirectory() as name:
         first = train_stage(side, config, splits, "stage1", Path(name))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from r2d_ray.cli.command import quiet_libraries
 from r2d_ray.config import TrainConfig
 from r2d_ray.errors import UserError, unknown
+from r2d_ray.study.asked import flag_in
 from r2d_ray.study.settings import (
     CompareSettings,
     SearchSettings,
@@ -149,6 +150,7 @@ def _cluster(asked: StudySettings) -> Iterator[tuple[str | None, Capacity]]:
 
 def _settings(dataset: str | Path, given: Mapping[str, Any], kind: type[S]) -> S:
     """Return the settings of these keywords; TrainConfig's fields become overrides."""
+    given = {_today(name, kind): value for name, value in given.items()}
     asked = kind.model_fields.keys() - {"overrides"}
     fields = TrainConfig.model_fields
     for name in given:
@@ -163,6 +165,13 @@ def _settings(dataset: str | Path, given: Mapping[str, Any], kind: type[S]) -> S
         "overrides": {name: v for name, v in given.items() if name in fields},
     }
     return build_settings(values, kind)
+
+
+def _today(name: str, kind: type[StudySettings]) -> str:
+    """Return the field that took the place of one of this name; `name` where none did."""
+    flags = {field: flag_in(kind, field) for field in kind.model_fields}
+    former = {said.former[0]: field for field, said in flags.items() if said.former}
+    return name if name in kind.model_fields else former.get(name, name)
 
 
 def _column_text(columns: Mapping[str, str] | str) -> str:

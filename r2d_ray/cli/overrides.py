@@ -29,7 +29,7 @@ def field_overrides(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         UserError: for a field that does not exist or a file that cannot be read.
     """
-    values = {name: getattr(args, name) for name in (*CONFIG_FLAGS, "seed")}
+    values = {name: getattr(args, name, None) for name in (*CONFIG_FLAGS, "seed")}
     values = {name: value for name, value in values.items() if value is not None}
     if args.deepspeed_config:
         values["deepspeed_config"] = read_json_file("--deepspeed-config", args.deepspeed_config)

@@ -130,7 +130,7 @@ def make_compare_plan(settings: CompareSettings) -> ComparePlan:
     methods = [get_method(name) for name in dict.fromkeys(settings.methods)]
     space, grid = spaces_in_use(settings)
     base = base_values(settings.profile_values, [space, grid or space], settings.overrides)
-    config = with_model(build_config({**base, "seed": settings.seed}))
+    config = with_model(build_config({**base, "seed": settings.split_seed}))
     base["model"] = config.model
     check_flags(methods, settings.overrides)
     splits = read_data(settings)

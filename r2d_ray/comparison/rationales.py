@@ -53,7 +53,7 @@ def compare_rationales(
         source = pick_source(plan.splits, plan.arms[number].config.rationale_source)
         assert source is not None  # or no arm could train on rationales
         by_source.setdefault(source, []).append(number)
-    trivial = write_trivial(folder, plan.splits, list(by_source), plan.settings.seed)
+    trivial = write_trivial(folder, plan.splits, list(by_source), plan.settings.split_seed)
     scratch = folder.predictions_dir / SCRATCH
     own = own_label_files(plan, folder, by_source, scratch)
     names = [plan.arms[number].name for number in wrote]
@@ -89,7 +89,7 @@ def own_label_files(
             lambda name: out / f"{file_slug(name)}.jsonl",
             plan.splits,
             source,
-            plan.settings.seed,
+            plan.settings.split_seed,
             runs,
         )
         for (name, arm), file in made.items():

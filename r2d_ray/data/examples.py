@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 from r2d_ray.errors import UserError
@@ -70,6 +70,10 @@ class Splits:
         for name in SPLIT_NAMES:
             yield name, getattr(self, name)
 
+    def with_rows(self, rows: Mapping[str, tuple[Example, ...]]) -> Splits:
+        """Return the splits with other rows, by split."""
+        return replace(self, **{name: rows[name] for name in SPLIT_NAMES})  # type: ignore[arg-type]
+
     @cached_property
     def hash(self) -> str:
         """The `content_hash`: seconds for thousands of rows, so computed once."""
@@ -92,8 +96,10 @@ def label_kind(labels: Sequence[str], rows: Sequence[Example]) -> LabelKind:
 
 def normalised(text: str) -> str:
     """Return the text without case, punctuation, accents and extra spaces."""
-    decomposed = unicodedata.normalize("NFKD", text).casefold()
-    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
+    bare = text.casefold()
+    if not text.isascii():
+        decomposed = unicodedata.normalize("NFKD", text).casefold()
+        bare = "".join(c for c in decomposed if not unicodedata.combining(c))
     return " ".join(re.sub(r"[^\w\s]|_", " ", bare).split())
 
 

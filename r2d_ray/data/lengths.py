@@ -5,6 +5,7 @@ Of a split with more than `MEASURED_ROWS` rows that many are measured, drawn by 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,10 @@ from transformers import PreTrainedTokenizerBase
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig
 from r2d_ray.data.encode import set_tokens, tokenizer_texts
 from r2d_ray.data.examples import Example, Splits
-from r2d_ray.data.inputs.bodies import body_budget
-from r2d_ray.data.splits import hash_order
-from r2d_ray.method.prompts import question_text
+from r2d_ray.data.inputs.bodies import body_budget, body_ids
+from r2d_ray.data.rows.draw import hash_order
+from r2d_ray.errors import UserError
+from r2d_ray.method.prompts import options_text, question_text
 from r2d_ray.method.tokens import LabelTokens, prefix_ids
 
 MEASURED_ROWS = 5000
@@ -123,6 +125,40 @@ def token_lengths(splits: Splits, config: TrainConfig) -> dict[str, dict[str, fl
             "fitting_length": int(np.ceil(np.quantile(bodies + prefixes, FITTING_SHARE))),
         }
     return found
+
+
+def check_lengths(splits: Splits, config: TrainConfig, refuse: bool) -> None:
+    """Raise UserError where a row's options leave its question no room.
+
+    With `refuse` also where questions with their options are too long to be read whole; contexts
+    may be cut. Only rows whose texts could be too long by their bytes are tokenised.
+    """
+    tokenizer, limit = plan_tokenizer(splits, config), config.max_input_length
+    every = [row for _, rows in splits.items() for row in rows]
+    tokens = set_tokens(tokenizer, splits.labels, every, config)
+    longest, counts = 0, {}
+    for name, rows in splits.items():
+        near = [r for r in rows if _most_tokens(question_text(r.question, r.choices)) * 2 > limit]
+        prefixes = prefix_lengths(near, tokenizer, tokens)
+        options = [options_text(row.choices) if row.choices else "" for row in near]
+        for place in np.flatnonzero(text_lengths(options, tokenizer) + prefixes >= limit):
+            body_ids(tokenizer, near[place], limit - int(prefixes[place]))
+        needed = _question_lengths(near, tokenizer) + prefixes
+        if (needed > limit).any():
+            counts[name] = int((needed > limit).sum())
+            longest = max(longest, int(needed.max()))
+    if refuse and counts:
+        raise UserError(
+            f"--long-inputs refuse: questions longer than max_input_length {limit}: "
+            f"{', '.join(f'{count} in {name}' for name, count in counts.items())} "
+            f"(allowed: --set max_input_length={longest}, or --long-inputs cut)"
+        )
+
+
+def _most_tokens(text: str) -> int:
+    """Return a number of tokens that a text cannot exceed: its bytes and its words' beginnings."""
+    whole = unicodedata.normalize("NFKC", text)
+    return len(whole.encode()) + len(whole.split())
 
 
 def summary(lengths: np.ndarray) -> dict[str, float]:

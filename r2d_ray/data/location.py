@@ -31,7 +31,7 @@ class DataRequest:
         profile: `embedded` or `paper`.
         columns: Target to source column (`parse_columns`).
         limit: Most rows of each split, at least 1; None takes all.
-        seed: Seed of the hash that draws splits and the limit's rows.
+        split_seed: Seed of the hash that draws splits and the limit's rows; the commands' default.
         sample_rows: Rows of an embedded sample's train, validation and test; None = its default.
         rationale_rows: Most training rows that keep their rationales; None takes all.
     """
@@ -41,7 +41,7 @@ class DataRequest:
     profile: str = "embedded"
     columns: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = None
-    seed: int = 0
+    split_seed: int = 42
     sample_rows: tuple[int, int, int] | None = None
     rationale_rows: int | None = None
 

@@ -10,12 +10,15 @@ from r2d_ray.data.examples import Provenance, Splits, check_splits
 from r2d_ray.data.location import DataRequest, Location, locate
 from r2d_ray.data.named_sets import NAMED_SETS, NOT_STATED
 from r2d_ray.data.official.readers import OFFICIAL, in_official_columns, is_official
+from r2d_ray.data.rows.leaks import shared_warnings, without_leaks
 from r2d_ray.data.splits import (
     SourceRows,
+    check_drawn,
+    drawing_notes,
     fixed_labels,
     limit_rationales,
     limit_rows,
-    remove_leaks,
+    share_warnings,
     split_rows,
 )
 from r2d_ray.data.tables import hub_parts, read_parts
@@ -37,33 +40,34 @@ def load_splits(request: DataRequest) -> Splits:
         raise UserError(
             f"--sample-rows: {location.name} is not an embedded sample (allowed: --limit)"
         )
-    splits = _sample(request, location) if location.kind == "sample" else _read(request, location)
-    train, validation, test, dropped = remove_leaks(splits.train, splits.validation, splits.test)
-    labels = splits.labels or fixed_labels((*train, *validation, *test))
+    sampled = location.kind == "sample"
+    splits = _sample(request, location) if sampled else _read(request, location)
+    splits = _limited(request, without_leaks(splits))
+    check_splits(splits)
+    if sampled:
+        return splits
+    return replace(splits, warnings=(*splits.warnings, *shared_warnings(splits)))
+
+
+def _limited(request: DataRequest, splits: Splits) -> Splits:
+    labels = splits.labels or fixed_labels([row for _, rows in splits.items() for row in rows])
+    splits = replace(splits, labels=labels)
     if request.limit is not None:
         if request.limit < len(labels):
             raise UserError(
                 f"--limit {request.limit}: {splits.name} has {len(labels)} labels "
                 "(allowed: as many or more)"
             )
-        train, validation, test = (
-            limit_rows(rows, request.limit, request.seed) for rows in (train, validation, test)
-        )
-    provenance = splits.provenance
+        seed, most = request.split_seed, request.limit
+        splits = splits.with_rows({n: limit_rows(rows, most, seed) for n, rows in splits.items()})
     if request.rationale_rows is not None:
-        train = limit_rationales(train, request.rationale_rows, request.seed)
+        provenance = splits.provenance
         note = f"training rows that keep their rationales: at most {request.rationale_rows}"
-        provenance = replace(provenance, notes=(*provenance.notes, note))
-    splits = replace(
-        splits,
-        provenance=provenance,
-        train=train,
-        validation=validation,
-        test=test,
-        labels=labels,
-        dropped={**splits.dropped, **dropped},
-    )
-    check_splits(splits)
+        splits = replace(
+            splits,
+            train=limit_rationales(splits.train, request.rationale_rows, request.split_seed),
+            provenance=replace(provenance, notes=(*provenance.notes, note)),
+        )
     return splits
 
 
@@ -78,10 +82,14 @@ def _sample(request: DataRequest, location: Location) -> Splits:
 
 def _read(request: DataRequest, location: Location) -> Splits:
     source = _rows(request, location)
-    train, validation, test = split_rows(source, request.seed)
+    train, validation, test = split_rows(source, request.split_seed)
+    parts = {"train": train, "validation": validation, "test": test}
+    check_drawn(source, parts, location.name)
+    notes = (*source.notes, *drawing_notes(source))
     licence = NAMED_SETS[location.named].licence if location.named else NOT_STATED
-    provenance = Provenance(location.kind, location.address, licence, source.notes)
-    return Splits(location.name, train, validation, test, (), provenance)
+    provenance = Provenance(location.kind, location.address, licence, notes)
+    warnings = tuple(share_warnings(source, parts))
+    return Splits(location.name, train, validation, test, (), provenance, warnings=warnings)
 
 
 def _rows(request: DataRequest, location: Location) -> SourceRows:

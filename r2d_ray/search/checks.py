@@ -8,8 +8,8 @@ from typing import Any
 
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig
 from r2d_ray.data.examples import Splits, pick_source
+from r2d_ray.data.rows.draw import MAX_LABELS
 from r2d_ray.data.sources import check_source
-from r2d_ray.data.splits import MAX_LABELS
 from r2d_ray.errors import UserError
 from r2d_ray.method.label_kinds import FIXED
 from r2d_ray.search.space import SearchSpace

@@ -12,7 +12,7 @@ from typing import Any
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.columns import parse_columns
 from r2d_ray.data.examples import Splits
-from r2d_ray.data.location import DataRequest
+from r2d_ray.data.location import DataRequest, locate
 from r2d_ray.data.sources import load_splits
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.errors import UserError
@@ -20,8 +20,9 @@ from r2d_ray.method.variants import Method, get_method
 from r2d_ray.records import StudyInfo
 from r2d_ray.search.checks import check_data, check_metric, check_warm_start, with_model
 from r2d_ray.search.space import SearchSpace, distributions, load_search_space, prepare_space
-from r2d_ray.study.folder import check_name
+from r2d_ray.study.folder import check_name, read_info
 from r2d_ray.study.identity import study_info
+from r2d_ray.study.place import root_of
 from r2d_ray.study.settings import CompareSettings, SearchSettings, StudySettings
 
 NAMED_SPACES = ("bioasq", "pubmedqa", "triage")  # sets that have a space of their own
@@ -51,13 +52,9 @@ class StudyPlan:
         return min(capacity.concurrent_trials(self.config), wanted, self.settings.num_samples)
 
 
-def read_data(settings: StudySettings) -> Splits:
-    """Return the splits that the settings name, checked.
-
-    Raises:
-        UserError: as the readers do.
-    """
-    request = DataRequest(
+def data_request(settings: StudySettings) -> DataRequest:
+    """Return what the settings ask of the data's readers."""
+    return DataRequest(
         dataset=settings.dataset,
         data=Path(settings.data) if settings.data else None,
         profile=settings.profile,
@@ -65,9 +62,17 @@ def read_data(settings: StudySettings) -> Splits:
         limit=settings.limit,
         sample_rows=settings.sample_rows,
         rationale_rows=settings.rationale_rows,
-        seed=settings.seed,
+        split_seed=settings.split_seed,
     )
-    return load_splits(request)
+
+
+def read_data(settings: StudySettings) -> Splits:
+    """Return the splits that the settings name, checked.
+
+    Raises:
+        UserError: as the readers do.
+    """
+    return load_splits(data_request(settings))
 
 
 def default_space(settings: SearchSettings | CompareSettings) -> str:
@@ -79,7 +84,7 @@ def default_space(settings: SearchSettings | CompareSettings) -> str:
     return settings.dataset if settings.dataset in NAMED_SPACES else "bioasq"
 
 
-def trial_0(settings: StudySettings, method: Method, space: SearchSpace) -> dict[str, Any]:
+def trial_0(settings: SearchSettings, method: Method, space: SearchSpace) -> dict[str, Any]:
     """Return the field values of trial 0.
 
     Raises:
@@ -96,12 +101,29 @@ def trial_0(settings: StudySettings, method: Method, space: SearchSpace) -> dict
     return merged
 
 
-def study_name(settings: SearchSettings, splits: Splits, config: TrainConfig) -> str:
+def study_name(settings: SearchSettings, dataset: str, config: TrainConfig) -> str:
     """Return the study's name: `--name`, else dataset, method and model."""
     model = Path(config.model).name
-    name = settings.name or f"{splits.name}-{settings.method}-{model}"
+    name = settings.name or f"{dataset}-{settings.method}-{model}"
     check_name(name)
     return name
+
+
+def with_former_split_seed(settings: SearchSettings, config: TrainConfig) -> SearchSettings:
+    """Return the settings with the split seed of a stored study whose version had one seed only.
+
+    Before 0.3 `--seed` drew the splits as well; such a study goes on with its rows.
+    """
+    if "split_seed" in settings.model_fields_set:
+        return settings
+    name = study_name(settings, locate(data_request(settings)).name, config)
+    try:
+        stored = read_info(root_of(settings.storage_path, name)).study
+    except (OSError, UserError):
+        return settings  # there is none, or `open_study` says what is wrong with it
+    if "split_seed" in stored or "seed" not in stored:
+        return settings
+    return settings.model_copy(update={"split_seed": stored["seed"]})
 
 
 def make_plan(settings: SearchSettings) -> StudyPlan:
@@ -117,12 +139,12 @@ def make_plan(settings: SearchSettings) -> StudyPlan:
     fixed = {**method.values, **loaded.fixed_by(settings.overrides)}
     space, dropped = prepare_space(loaded, values, fixed)
     config = with_model(build_config({**values, "selection_metric": space.metric}))
-    settings = within_grid(settings, space)
+    settings = with_former_split_seed(within_grid(settings, space), config)
     splits = read_data(settings)
     check_data(splits, config, space.search)
     if settings.warm_start:
         check_warm_start(Path(settings.warm_start), space)
-    name = study_name(settings, splits, config)
+    name = study_name(settings, splits.name, config)
     info = study_info(
         settings, splits, config, name=name, method=method.name, space=space.model_dump(mode="json")
     )

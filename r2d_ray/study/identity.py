@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -13,10 +14,13 @@ from r2d_ray.config import TrainConfig
 from r2d_ray.data.card import data_card, with_tokens
 from r2d_ray.data.examples import Splits
 from r2d_ray.records import StudyInfo
-from r2d_ray.study.settings import StudySettings
+from r2d_ray.study.settings import CompareSettings, SearchSettings, StudySettings
 
 MAY_CHANGE = ("extended", "max_concurrent_trials", "time_budget_s")
 """Study settings that may differ on resume: none changes what a trial computes."""
+
+FORMER_NAMES = {"compare": {"seed": "split_seed"}}
+"""Settings of comparisons alone that earlier versions stored under another name."""
 
 FORMER_VALUES = {"scheduler": ("pruner", {"asha": "halving"})}
 """Settings that earlier versions stored under another name: today's, and values that changed."""
@@ -41,12 +45,14 @@ def study_info(
     """Return what study.json will say of a search or a comparison.
 
     Raises:
-        UserError: if the model's tokenizer cannot be read or does not tell labels apart.
+        UserError: if the model's tokenizer cannot be read or does not tell labels apart, or for
+            inputs that are too long.
     """
-    from r2d_ray.data.lengths import length_warnings, token_lengths  # loads tokenizers
+    from r2d_ray.data import lengths  # loads tokenizers
 
-    tokens = token_lengths(splits, config)
-    warnings = length_warnings(tokens, config.max_input_length)
+    lengths.check_lengths(splits, config, settings.long_inputs == "refuse")
+    tokens = lengths.token_lengths(splits, config)
+    warnings = lengths.length_warnings(tokens, config.max_input_length)
     card = with_tokens(data_card(splits), tokens, warnings)
     return StudyInfo(
         name=name,
@@ -80,7 +86,7 @@ def differences(
 
 def _identity(info: StudyInfo, may_change: tuple[str, ...]) -> dict[str, Any]:
     stored = info.model_dump(mode="json")
-    asked = settings_of(info)
+    asked = with_defaults(settings_of(info), info.method)
     kept = {key: value for key, value in asked.items() if key not in may_change}
     return {
         **{key: stored[key] for key in ("name", "method", "dataset", "profile", "data_hash")},
@@ -93,11 +99,25 @@ def _identity(info: StudyInfo, may_change: tuple[str, ...]) -> dict[str, Any]:
 def settings_of(info: StudyInfo) -> dict[str, Any]:
     """Return a study's settings in today's words, whichever version stored them."""
     found = {}
+    renamed = FORMER_NAMES.get(info.method, {})
     for key, value in info.model_dump(mode="json")["study"].items():
-        name, values = FORMER_VALUES.get(key, (key, {}))
+        name, values = FORMER_VALUES.get(key, (renamed.get(key, key), {}))
         if info.method != "compare" or key not in NOT_HEEDED:
             found[name] = values.get(value, value) if isinstance(value, str) else value
+    if "seed" in found:  # before 0.3 one seed drew the splits too
+        found.setdefault("split_seed", found["seed"])
     return found
+
+
+def with_defaults(asked: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """Return stored settings with the defaults of those that their version did not know yet."""
+    kind = CompareSettings if method == "compare" else SearchSettings
+    defaults = {
+        name: field.default
+        for name, field in kind.model_fields.items()
+        if not field.exclude and not field.is_required() and field.default_factory is None
+    }
+    return {**json.loads(json.dumps(defaults)), **asked}
 
 
 def _leaves(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -61,10 +61,14 @@ class StudySettings(Asked):
     """Rows of an embedded sample; default: 1400 300 300."""
     rationale_rows: Annotated[int | None, Flag(DATA), Field(ge=1)] = None
     """Maximum number of training rows that keep their rationales."""
+    split_seed: Annotated[Seed, Flag(DATA)] = 42
+    """Seed of drawn splits, `--limit` and `--rationale-rows`; `--seed` leaves the rows as they
+    are."""
+    long_inputs: Annotated[Literal["cut", "refuse"], Flag(DATA)] = "cut"
+    """What is longer than max_input_length: cut (its context from the end, then the middle of its
+    question), or a reason to refuse the study."""
     profile: Annotated[Literal["embedded", "paper"], Flag(TRAINING)] = "embedded"
     """Learning rates, batch, steps, lengths and model; default: paper with GPUs, else embedded."""
-    seed: Annotated[Seed, Flag(TRAINING)] = 42
-    """Seed of everything random: samples, splits, initial weights, row order, dropout, coins."""
     overrides: Annotated[dict[str, Any], Flag(TRAINING), NOT_STORED] = Field(default_factory=dict)
     """TrainConfig fields set by flags and `--set`."""
     storage_path: Annotated[str, Flag(STUDY, "DIR"), NOT_STORED] = "./studies"
@@ -113,7 +117,14 @@ Pruner = Annotated[
 ]
 
 
-class SearchSettings(StudySettings):
+class SeededSettings(StudySettings):
+    """What a search and a single run share beside it."""
+
+    seed: Annotated[Seed, Flag(TRAINING)] = 42
+    """Seed of training and search: initial weights, row order, dropout, coins, sampler."""
+
+
+class SearchSettings(SeededSettings):
     """The command line of a search."""
 
     method: Method = "r2d"
@@ -139,7 +150,7 @@ class SearchSettings(StudySettings):
     """Maximum number of trials at once; default: as many as fit."""
 
 
-class TrainSettings(StudySettings):
+class TrainSettings(SeededSettings):
     """The command line of a single run."""
 
     method: Method = "r2d"
@@ -157,8 +168,8 @@ class CompareSettings(StudySettings):
     """Methods to compare; --list describes each; with --grid: r2d unless named."""
     seeds: Annotated[tuple[Seed, ...], Flag(COMPARISON), Field(min_length=1)] = (1, 2, 3)
     """Seeds of every method's runs."""
-    seed: Annotated[Seed, Flag(DATA)] = 42
-    """Seed of samples and splits, the same for all arms."""
+    split_seed: Annotated[Seed, Flag(DATA, former=("seed", ()))] = 42
+    """Seed of drawn splits, `--limit` and `--rationale-rows`, the same for all arms."""
     tuned_from: Annotated[Names, Flag(COMPARISON, "DIR"), NOT_STORED] = ()
     """Searches whose best trials become arms as well, named METHOD-tuned."""
     grid: Annotated[str | None, Flag(COMPARISON, "NAME|FILE"), NOT_STORED] = None

@@ -245,7 +245,7 @@ def test_a_study_of_version_0_1_0_finds_its_prepared_data_and_its_stage_1(
     info = read_info(OLD / "ended")
     monkeypatch.setattr(stage1_cache, "__version__", info.versions["r2d-ray"])
     sizes, config = (60, 20, 20), TrainConfig.model_validate(info.config)
-    splits = load_splits(DataRequest("bioasq", sample_rows=sizes, seed=config.seed))
+    splits = load_splits(DataRequest("bioasq", sample_rows=sizes, split_seed=config.seed))
     assert content_hash(splits) == info.data_hash
     assert prepared_key(splits, config) == "9831195a3e6973d0"
     assert stage1_key(config, Path("6ddda2f6289c4e4f")) == "0eb4e98701102587"

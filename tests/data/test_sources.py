@@ -128,12 +128,12 @@ def test_paths_that_do_not_exist_are_refused_by_flag(monkeypatch, table):
 def test_a_sample_is_loaded_without_the_network_and_does_not_depend_on_the_seed(
     dataset, no_network
 ):
-    splits = load_splits(DataRequest(dataset, sample_rows=(140, 30, 30), seed=1))
+    splits = load_splits(DataRequest(dataset, sample_rows=(140, 30, 30), split_seed=1))
     assert splits.name == f"{dataset}-sample"
     assert splits.provenance.kind == "sample"
     assert splits.dropped == {}
     assert sum(len(rows) for _, rows in splits.items()) == 200
-    again = load_splits(DataRequest(dataset, sample_rows=(140, 30, 30), seed=2))
+    again = load_splits(DataRequest(dataset, sample_rows=(140, 30, 30), split_seed=2))
     assert content_hash(again) == content_hash(splits)
 
 
@@ -149,7 +149,7 @@ def test_a_file_is_split_checked_and_named(table):
 def test_the_same_request_gives_the_same_content_and_another_seed_another(table):
     first, second = (load_splits(DataRequest(str(table))) for _ in range(2))
     assert content_hash(first) == content_hash(second)
-    assert content_hash(load_splits(DataRequest(str(table), seed=1))) != content_hash(first)
+    assert content_hash(load_splits(DataRequest(str(table), split_seed=1))) != content_hash(first)
 
 
 def test_a_named_set_may_be_a_table(table):

@@ -10,15 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r2d_ray.data.examples import Example, label_kind
+from r2d_ray.data.rows.draw import components, draw, hash_order
+from r2d_ray.data.rows.leaks import leak_keys, remove_leaks
 from r2d_ray.data.splits import (
     SourceRows,
-    components,
-    draw,
     fixed_labels,
-    hash_order,
-    leak_keys,
     limit_rows,
-    remove_leaks,
     split_rows,
 )
 from r2d_ray.method.label_kinds import CHOICES, FIXED, OPEN

@@ -155,7 +155,7 @@ def test_both_sides_read_the_rows_that_were_written(splits: Splits, tmp_path: Pa
     path = tmp_path / "rows.jsonl"
     parts = {name: rows[:8] for name, rows in splits.items()}
     study.write_rows(parts, "human", path)
-    read = load_splits(DataRequest(str(path), seed=study.SEED))
+    read = load_splits(DataRequest(str(path), split_seed=study.SEED))
     for (_, wrote), (_, found) in zip(parts.items(), read.items(), strict=True):
         assert [row.id for row in found] == [row.id for row in wrote]
         assert [row.context for row in found] == [row.context.strip() for row in wrote]

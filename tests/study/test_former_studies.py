@@ -98,3 +98,31 @@ def test_settings_are_told_in_todays_words() -> None:
     assert "scheduler" not in former
     odd = read_info(OLD / "ended").model_copy(update={"study": {"scheduler": ["asha"]}})
     assert settings_of(odd) == {"pruner": ["asha"]}
+
+
+def test_a_study_whose_one_seed_drew_its_splits_goes_on_with_its_rows(tmp_path: Path) -> None:
+    rows = [
+        {"question": f"Question {i}?", "label": "yes" if i % 2 else "no", "rationale": "So."}
+        for i in range(40)
+    ]
+    table = tmp_path / "notes.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = {"dataset": str(table), "profile": "embedded", "seed": 7, "num_samples": 2}
+    asked |= {"storage_path": str(tmp_path), "overrides": {"max_steps": 20, "eval_steps": 5}}
+    former = make_plan(build_settings({**asked, "split_seed": 7})).info
+    assert former.data_hash != make_plan(build_settings(asked)).info.data_hash
+
+    study = {k: v for k, v in former.study.items() if k not in ("split_seed", "long_inputs")}
+    stored = former.model_copy(update={"study": study})
+    open_study(str(tmp_path), former.name, stored, "never")
+    again = make_plan(build_settings(asked)).info
+    assert again.data_hash == former.data_hash
+    assert open_study(str(tmp_path), again.name, again, "must").resumed
+    other = make_plan(build_settings({**asked, "split_seed": 8})).info
+    with pytest.raises(UserError, match=r"study.split_seed: 7 -> 8"):
+        open_study(str(tmp_path), other.name, other, "must")
+
+
+def test_a_comparison_knows_its_split_seed_by_its_former_name() -> None:
+    stored = read_info(OLD / "comparison").model_copy(update={"study": {"seed": 7}})
+    assert settings_of(stored) == {"split_seed": 7}

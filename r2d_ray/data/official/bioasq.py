@@ -15,7 +15,8 @@ from r2d_ray.data.files import checked
 from r2d_ray.data.official.bioasq_files import Batch, CitedQuestion, Question, read_batches
 from r2d_ray.data.official.layout import listed
 from r2d_ray.data.official.llm_rationales import with_written
-from r2d_ray.data.splits import Rows, SourceRows, components
+from r2d_ray.data.rows.draw import components
+from r2d_ray.data.splits import Rows, SourceRows
 from r2d_ray.errors import UserError
 
 _CITED = TypeAdapter(CitedQuestion)

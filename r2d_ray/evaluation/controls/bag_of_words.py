@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from r2d_ray.data.examples import Example, Splits
-from r2d_ray.data.splits import hash_order
+from r2d_ray.data.rows.draw import hash_order
 from r2d_ray.evaluation.controls.labels import classes_of
 from r2d_ray.evaluation.controls.words import LabelWords, OptionWords, Words
 from r2d_ray.evaluation.label_metrics import calibration_scores

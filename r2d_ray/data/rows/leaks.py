@@ -1,0 +1,187 @@
+"""What must not stand in two splits: questions, groups, long contexts, texts that hardly differ.
+
+Where a source's own splits share a question or a group, the earlier side loses the row. A shared
+context and texts that differ in numbers alone are warned of: dropping them is the user's choice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate, combinations
+
+from r2d_ray.data.examples import Example, Splits, normalised
+from r2d_ray.errors import UserError
+
+Rows = tuple[Example, ...]
+CONSTANT_QUESTION_SHARE = 0.05
+"""A question text that more rows than this share is a form, not a key: see `leak_keys`."""
+
+CONSTANT_QUESTION_ROWS = 3
+"""In a small set, so many repeats are still repeats and not a form."""
+
+LONG_TEXT_WORDS = 8
+"""A text of so many words tells of one thing: a premise, an abstract, a note."""
+
+
+def leak_keys(rows: Sequence[Example]) -> list[str]:
+    """Return what must not recur in another split: the normalised question of every row.
+
+    Where the most frequent question covers more than `CONSTANT_QUESTION_SHARE` of the rows (a
+    triage note always asks the same), the key is the question with its context.
+    """
+    questions = [normalised(row.question) for row in rows]
+    most = max(Counter(questions).values(), default=0)
+    if most <= most_repeats(len(rows)):
+        return questions
+    return [f"{q}\n{normalised(row.context)}" for q, row in zip(questions, rows, strict=True)]
+
+
+def most_repeats(rows: int) -> float:
+    """Return how many of so many rows may share a text that is not a form."""
+    return max(CONSTANT_QUESTION_ROWS, CONSTANT_QUESTION_SHARE * rows)
+
+
+def has_groups(rows: Sequence[Example]) -> bool:
+    """Return whether the rows name groups; without, each is its own."""
+    return any(row.group != row.id for row in rows)
+
+
+def shared_contexts(rows: Sequence[Example]) -> dict[int, str]:
+    """Return the long contexts that several rows share, by the rows' places.
+
+    None where rows name groups, which then say what belongs together, and none that is a form.
+    """
+    if has_groups(rows):
+        return {}
+    found = {i: normalised(row.context) for i, row in enumerate(rows) if row.context}
+    counts = Counter(found.values())
+    most = most_repeats(len(rows))
+    return {
+        i: text
+        for i, text in found.items()
+        if 1 < counts[text] <= most and text.count(" ") >= LONG_TEXT_WORDS - 1
+    }
+
+
+def remove_leaks(
+    train: Rows, validation: Rows, test: Rows
+) -> tuple[Rows, Rows, Rows, dict[str, int]]:
+    """Return the splits without rows of an earlier split that recur in a later one, and counts.
+
+    No leak key (see `leak_keys`) and no group lies in two of the splits returned. Test stays
+    whole; validation gives way to test, training to both.
+    """
+    keys = leak_keys((*train, *validation, *test))
+    later: list[tuple[str, set[str], set[str]]] = []
+    dropped: Counter[str] = Counter()
+    kept: dict[str, Rows] = {}
+    end = len(keys)
+    for name, rows in (("test", test), ("validation", validation), ("train", train)):
+        own_keys = keys[end - len(rows) : end]
+        end -= len(rows)
+        reasons = [_reason(row, key, later) for row, key in zip(rows, own_keys, strict=True)]
+        dropped.update(f"{name} row: {reason}" for reason in reasons if reason)
+        kept[name] = tuple(row for row, why in zip(rows, reasons, strict=True) if not why)
+        kept_keys = {key for key, why in zip(own_keys, reasons, strict=True) if not why}
+        later.append((name, kept_keys, {row.group for row in kept[name]}))
+    return kept["train"], kept["validation"], kept["test"], dict(dropped)
+
+
+def _reason(row: Example, key: str, later: Sequence[tuple[str, set[str], set[str]]]) -> str:
+    for name, keys, groups in later:
+        if key in keys:
+            return f"its question is in {name}"
+        if row.group in groups:
+            return f"its group is in {name}"
+    return ""
+
+
+def without_leaks(splits: Splits) -> Splits:
+    """Return the splits without leaks (`remove_leaks`), what was dropped counted.
+
+    Raises:
+        UserError: if that leaves nothing of a split that had rows.
+    """
+    before = dict(splits.items())
+    train, validation, test, dropped = remove_leaks(**before)
+    after = {"train": train, "validation": validation, "test": test}
+    check_left(before, after, splits.name)
+    return replace(splits.with_rows(after), dropped={**splits.dropped, **dropped})
+
+
+def check_left(before: Mapping[str, Rows], after: Mapping[str, Rows], name: str) -> None:
+    """Raise UserError where the leak rule left nothing of a split that had rows."""
+    for split, others in (("train", ("test", "validation")), ("validation", ("test",))):
+        rows = before[split]
+        if not rows or after[split]:
+            continue
+        keys = leak_keys([row for part in before.values() for row in part])
+        sizes = [len(part) for part in before.values()]
+        by_part = dict(zip(before, _parted(keys, sizes), strict=True))
+        found = [o for o in others if set(by_part[o]) & set(by_part[split])]
+        asked = set(by_part[split]) <= {key for o in found for key in by_part[o]}
+        raise UserError(
+            f"{name}: the leak rule leaves no {split} row: {_why(rows, asked)} of the "
+            f"{' or '.join(found or others)} split ({_remedy(before, asked)})"
+        )
+
+
+def _parted(keys: Sequence[str], sizes: Sequence[int]) -> list[Sequence[str]]:
+    ends = list(accumulate(sizes))
+    return [keys[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+
+
+def _why(rows: Rows, asked: bool) -> str:
+    return f"each of its {len(rows)} asks a question" + ("" if asked else " or is in a group")
+
+
+def _remedy(parts: Mapping[str, Rows], asked: bool) -> str:
+    if not asked:
+        return "another column may be the group: --columns group=COLUMN"
+    if any(row.context for rows in parts.values() for row in rows):
+        return "the same rows stand in both: leave them out of one"
+    return "if the note is another column, name it: --columns context=COLUMN"
+
+
+def shared_warnings(splits: Splits) -> list[str]:
+    """Return what the user should know of contexts and texts that stand in two splits."""
+    parts = dict(splits.items())
+    every = [row for rows in parts.values() for row in rows]
+    forms = {
+        text
+        for text, count in Counter(row.context for row in every).items()
+        if count > most_repeats(len(every))
+    }
+    contexts = _across(parts, lambda row: "" if row.context in forms else normalised(row.context))
+    warnings = []
+    if contexts:
+        warnings.append(
+            f"contexts of {LONG_TEXT_WORDS} or more words that stand in two splits: {contexts}; a "
+            "model may know them from training (--columns group=COLUMN keeps rows of one text "
+            "together)"
+        )
+    near = _across(parts, lambda row: without_numbers(f"{row.question} {row.context}"))
+    if near and near != contexts:
+        warnings.append(
+            f"texts that differ in numbers alone and stand in two splits: {near} "
+            "(--columns group=COLUMN keeps rows of one patient or document together)"
+        )
+    return warnings
+
+
+def without_numbers(text: str) -> str:
+    """Return the normalised text without the words that have a digit: numbers, dates, ids."""
+    words = normalised(text).split()
+    return " ".join(word for word in words if not any(c.isdigit() for c in word))
+
+
+def _across(parts: Mapping[str, Rows], key: Callable[[Example], str]) -> str:
+    """Return how many long texts stand in each two splits: `train and test 12`."""
+    texts = {
+        name: {text for text in map(key, rows) if text.count(" ") >= LONG_TEXT_WORDS - 1}
+        for name, rows in parts.items()
+    }
+    counts = {pair: len(texts[pair[0]] & texts[pair[1]]) for pair in combinations(texts, 2)}
+    return ", ".join(f"{a} and {b} {count}" for (a, b), count in counts.items() if count)
