@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analysis.groups import groups_of
+from analysis.page.control_words import BagOfWords, with_bag_of_words
 from analysis.page.words import Finding, Search, Setting, comparison_words, search_words
 from analysis.stats.intervals import paired_bootstrap
 from analysis.stats.row_sums import row_statistics
 from analysis.stats.significance import PRIMARY_METRIC, REFERENCE
 from analysis.studies import Study
+from analysis.tables.controls import BAG_OF_WORDS
 from analysis.tables.scores import SETTINGS
 from analysis.tables.table import Number, Table
 from r2d_ray.errors import UserError
@@ -25,20 +27,32 @@ def summarise(studies: Sequence[Study], tables: Iterable[Table]) -> list[str]:
 
     Args:
         studies: Opened studies, no two of one name.
-        tables: The report's; the one called `differences` is read.
+        tables: The report's; those called `differences` and `bag_of_words` are read.
 
     Raises:
         UserError: if a search's predictions do not fit each other.
     """
-    rows = [row for table in tables if table.name == DIFFERENCES for row in table.rows]
+    by_name = {table.name: table.rows for table in tables}
     words = []
     for study in studies:
+        mine = [r for r in by_name.get(DIFFERENCES, ()) if r["study"] == study.info.name]
         if study.is_comparison:
-            mine = [row for row in rows if row["study"] == study.info.name]
-            words += comparison_words(_setting(study, mine), [_finding(row) for row in mine])
+            said = comparison_words(_setting(study, mine), [_finding(row) for row in mine])
         else:
-            words += search_words(_search(study))
+            said = search_words(_search(study))
+        against = [r for r in by_name.get(BAG_OF_WORDS, ()) if r["study"] == study.info.name]
+        words += with_bag_of_words(_bag_of_words(study, against), said)
     return words
+
+
+def _bag_of_words(study: Study, rows: Sequence[Mapping[str, Any]]) -> BagOfWords | None:
+    """Return whether the best model beats the bag of words; None where that was not scored."""
+    found = study.result.get(BAG_OF_WORDS)
+    if not isinstance(found, Mapping) or not isinstance(found.get("beaten"), bool):
+        return None
+    best = next((row["difference"] for row in rows if row["method"] == found["best"]), None)
+    gain = best and Finding(found["best"], best.mean, best.low, best.high, None, None)
+    return BagOfWords(study.info.dataset, found["says"], found["beaten"], gain)
 
 
 def _finding(row: Mapping[str, Any]) -> Finding:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from analysis.groups import groups_of
 from analysis.published import PublishedValue, read_published
 from analysis.studies import Study
+from analysis.tables.controls import bag_of_words_table, controls_table
 from analysis.tables.differences import differences_table, other_differences_table
 from analysis.tables.grids import ablation_table, sensitivity_table
 from analysis.tables.rationales import (
@@ -18,7 +19,6 @@ from analysis.tables.rationales import (
 from analysis.tables.scores import (
     calibration_table,
     classes_table,
-    controls_table,
     main_table,
     published_table,
 )
@@ -47,6 +47,7 @@ def report_tables(
         main_table(groups, known),
         differences_table(groups),
         other_differences_table(groups),
+        bag_of_words_table(studies, groups),
         controls_table(studies, groups),
         ablation_table(groups),
         sensitivity_table(groups),

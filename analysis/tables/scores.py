@@ -1,14 +1,12 @@
-"""Tables with a line per group of arms: the main comparison, controls, classes, calibration."""
+"""Tables with a line per group of arms: the main comparison, classes, calibration."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 from analysis.groups import Group, Score, labels_of, notes_on, over_seeds, with_interval
 from analysis.published import PublishedValue
 from analysis.stats.significance import PRIMARY_METRIC
-from analysis.studies import Study
 from analysis.tables.score_rows import (
     SEEDS,
     Row,
@@ -20,7 +18,6 @@ from analysis.tables.score_rows import (
     who_columns,
 )
 from analysis.tables.table import Column, Number, Table
-from r2d_ray.errors import UserError
 
 COMPARED = ("r2d", "sft", "dss", "r2d_c", "r2d_c_authors")
 """Methods that somebody published; the others are controls."""
@@ -130,54 +127,6 @@ def published_table(published: Sequence[PublishedValue]) -> Table:
     )
     title = "Values published by others, on their own test sets"
     return Table("published", title, columns, rows)
-
-
-def controls_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:
-    """Return r2d beside its controls: changed methods, trivial answers, the context cut off."""
-    name, title = (
-        "controls",
-        "Controls: what remains without a part of the method, or the whole",
-    )
-    shown = [g for g in groups if is_method(g) and (g.method == "r2d" or g.method not in COMPARED)]
-    trivial = [row for study in studies for row in _trivial(study)]
-    if not trivial and all(group.method == "r2d" for group in shown):
-        return nothing(name, title, "no control was run in these studies")
-    rows = [
-        who(group)
-        | {score.key: over_seeds(group, score) for score in (*MAIN, ROUGE_L)}
-        | {score.key: over_seeds(group, score, "counts") for score in DOSE}
-        for group in shown
-    ] + trivial
-    scores = (*MAIN[:4], ROUGE_L, *MAIN[4:], *DOSE)
-    there = [score for score in scores if any(row.get(score.key) is not None for row in rows)]
-    columns = (*who_columns(shown), SEEDS, *columns_of(there))
-    notes = (*notes_on(shown, MAIN), *untested(shown))
-    return Table(name, title, columns, tuple(rows), notes)
-
-
-def _trivial(study: Study) -> list[Row]:
-    """Return the rows of answers that nobody had to train, from a study's result.json."""
-    if study.is_comparison:
-        found = study.result.get("controls", {})
-    else:
-        bare = "best without context"
-        test = study.result.get("test", {})
-        found = {f"{study.info.method}, {bare}": test[bare]} if bare in test else {}
-    rows = []
-    for name, scores in found.items():
-        row: Row = {"dataset": study.info.dataset, "method": name, "study": study.info.name}
-        for score in (*MAIN, ROUGE_L):
-            value = scores.get(score.key)
-            if value is None:
-                continue
-            if not isinstance(value, int | float) or not math.isfinite(value):
-                raise UserError(
-                    f"{study.folder / 'result.json'}: {name}: {score.key} = {value!r} "
-                    "(allowed: a finite number)"
-                )
-            row[score.key] = Number(float(value), factor=score.factor, digits=score.digits)
-        rows.append(row)
-    return rows
 
 
 def untested(groups: Iterable[Group]) -> tuple[str, ...]:
