@@ -45,7 +45,7 @@ def compare_command(args: argparse.Namespace) -> int:
 
     asked = settings_from(args, CompareSettings)
     address, capacity = find_cluster(asked)
-    plan = make_compare_plan(asked.for_gpus(capacity.gpus))
+    plan = make_compare_plan(asked, capacity)
     concurrency = plan.concurrency(capacity)
     quiet = args.verbosity == "quiet"
     say = console.screen(args.as_json)

@@ -56,7 +56,7 @@ def run_search(
         from r2d_ray.search.plan import make_plan
         from r2d_ray.search.run import run_study
 
-        plan = make_plan(asked.for_gpus(capacity.gpus))
+        plan = make_plan(asked, capacity)
         return run_study(plan, found, capacity, plan.concurrency(capacity), show or _silent)
 
 
@@ -82,7 +82,7 @@ def run_comparison(
         from r2d_ray.comparison import run
         from r2d_ray.comparison.plan import make_compare_plan
 
-        plan = make_compare_plan(asked.for_gpus(capacity.gpus))
+        plan = make_compare_plan(asked, capacity)
         concurrency = plan.concurrency(capacity)
         return run.run_comparison(plan, found, capacity, concurrency, show or _silent)
 

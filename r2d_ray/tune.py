@@ -53,7 +53,7 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
     from r2d_ray.search.run import disk_estimate_gb, run_study
 
     address, capacity = find_cluster(asked)
-    plan = make_plan(asked.for_gpus(capacity.gpus))
+    plan = make_plan(asked, capacity)
     concurrency = plan.concurrency(capacity)
     quiet = args.verbosity == "quiet"
     say = console.screen(args.as_json)

@@ -19,10 +19,11 @@ from r2d_ray.comparison.arms import (
 from r2d_ray.comparison.grid import DEFAULT_SETTING, check_grid, method_grid
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.examples import Splits
-from r2d_ray.distributed.cluster import Capacity
+from r2d_ray.distributed.cluster import NO_GPUS, Capacity
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import Method, get_method
 from r2d_ray.records import StudyInfo
+from r2d_ray.search.budget import fitted_values, profile_values, stored_profile
 from r2d_ray.search.checks import check_data, with_model
 from r2d_ray.search.plan import default_space, read_data
 from r2d_ray.search.space import SearchSpace, load_search_space
@@ -121,19 +122,32 @@ def check_flags(methods: Sequence[Method], flags: Mapping[str, Any]) -> None:
             raise UserError(f"{name} = {value!r}: every compared method fixes another value")
 
 
-def make_compare_plan(settings: CompareSettings) -> ComparePlan:
-    """Return the plan of these settings; nothing is written.
+def make_compare_plan(settings: CompareSettings, capacity: Capacity = NO_GPUS) -> ComparePlan:
+    """Return the plan of these settings on these machines; nothing is written.
+
+    Where no profile is named and a comparison of this name is stored, it is that comparison's.
 
     Raises:
         UserError: for anything about data, methods or values that cannot be trained.
     """
+    plan = _plan(settings.for_gpus(capacity.gpus), capacity)
+    stored = stored_profile(settings, plan.name)
+    if stored is None or stored == plan.settings.profile:
+        return plan
+    return _plan(settings.under(stored), capacity)
+
+
+def _plan(settings: CompareSettings, capacity: Capacity) -> ComparePlan:
     methods = [get_method(name) for name in dict.fromkeys(settings.methods)]
     space, grid = spaces_in_use(settings)
-    base = base_values(settings.profile_values, [space, grid or space], settings.overrides)
-    config = with_model(build_config({**base, "seed": settings.split_seed}))
-    base["model"] = config.model
+    spaces = [space, grid or space]
     check_flags(methods, settings.overrides)
+    base = base_values(profile_values(settings, capacity), spaces, settings.overrides)
+    config = with_model(build_config({**base, "seed": settings.split_seed}))
     splits = read_data(settings)
+    given = base_values({}, spaces, settings.overrides)
+    base |= fitted_values(settings, config, splits, given) | {"model": config.model}
+    config = build_config({**base, "seed": settings.split_seed})
     if grid is not None:
         chosen, same = grid_settings(settings, methods, grid, base)
     else:

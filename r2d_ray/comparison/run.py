@@ -159,7 +159,7 @@ def rationale_scores(
     if found is not None:
         arms = {int(number): scores for number, scores in found["arms"].items()}
         return RationaleScores(arms, found["controls"], found["signatures"])
-    made = compare_rationales(plan, folder, done, plan.info.profile == "paper")
+    made = compare_rationales(plan, folder, done, plan.info.profile != "embedded")
     if any(scores.get("bertscore") is not None for scores in made.arms.values()):
         kept.write("rationales", key, asdict(made))
     return made

@@ -1,8 +1,8 @@
 """Where the rows of a data set are: from what was asked to a folder, file, hub set or sample.
 
-A named set comes from the first that applies: `--data PATH`; `$R2D_DATA/<dataset>`; under profile
-`paper` the hub's public copy; under `embedded` the embedded sample. `embedded` never touches the
-network.
+A named set comes from the first that applies: `--data PATH`; `$R2D_DATA/<dataset>`; under
+`finetune` and `paper` the hub's public copy; under `embedded` the embedded sample. `embedded` never
+touches the network.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class DataRequest:
     Args:
         dataset: A named set, the path of a file or folder, or `hub:NAME@REVISION`.
         data: Where a named set lies (`--data`).
-        profile: `embedded` or `paper`.
+        profile: `embedded`, `finetune` or `paper`.
         columns: Target to source column (`parse_columns`).
         limit: Most rows of each split, at least 1; None takes all.
         split_seed: Seed of the hash that draws splits and the limit's rows; the commands' default.
@@ -81,7 +81,8 @@ def locate(request: DataRequest) -> Location:
             raise UserError(f"--dataset {name!r}: expected hub:NAME@REVISION (a commit or a tag)")
         if request.profile == "embedded":
             raise UserError(
-                f"--dataset {name!r}: needs --profile paper (embedded never uses the network)"
+                f"--dataset {name!r}: needs --profile finetune or paper "
+                "(embedded never uses the network)"
             )
         return Location("hub", f"{address}@{revision}")
     path = Path(name)
@@ -100,14 +101,20 @@ def _locate_named(request: DataRequest, known: NamedSet) -> Location:
             raise UserError(f"R2D_DATA={root}: no such folder")
         if os.path.exists(Path(root) / name):
             return _path("R2D_DATA:", Path(root) / name, name)
-    if request.profile == "paper" and known.hub:
+    if request.profile != "embedded" and known.hub:
         return Location("hub", f"{known.hub[0]}@main", name)
     if request.profile == "embedded" and known.has_sample:
         return Location("sample", name, name)
     raise UserError(
         f"--dataset {name}: not available with --profile {request.profile}: {known.how_to_get}, "
-        "then pass --data PATH"
+        f"then pass --data PATH{sample_instead(request, known)}"
     )
+
+
+def sample_instead(request: DataRequest, known: NamedSet) -> str:
+    """Return the end of an error that names the embedded sample, where it is not what failed."""
+    other = known.has_sample and request.profile != "embedded"
+    return "; or take the embedded sample: --profile embedded" if other else ""
 
 
 def _path(flag: str, path: Path, named: str | None) -> Location:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from r2d_ray.data.columns import Parts, table_rows
 from r2d_ray.data.examples import Provenance, Splits, check_splits
-from r2d_ray.data.location import DataRequest, Location, locate
+from r2d_ray.data.location import DataRequest, Location, locate, sample_instead
 from r2d_ray.data.named_sets import NAMED_SETS, NOT_STATED
 from r2d_ray.data.official.readers import OFFICIAL, in_official_columns, is_official
 from r2d_ray.data.rows.leaks import shared_warnings, without_leaks
@@ -95,7 +95,7 @@ def _read(request: DataRequest, location: Location) -> Splits:
 def _rows(request: DataRequest, location: Location) -> SourceRows:
     path = _configuration(Path(location.address), location)
     if location.kind == "hub":
-        parts = _hub(location)
+        parts = _hub(request, location)
     elif is_official(path, location.named):
         if request.columns:
             raise UserError(f"--columns: official {location.named} files have fixed columns")
@@ -115,7 +115,7 @@ def _configuration(path: Path, location: Location) -> Path:
     return inner if location.kind == "folder" and inner.is_dir() else path
 
 
-def _hub(location: Location) -> Parts:
+def _hub(request: DataRequest, location: Location) -> Parts:
     name, _, revision = location.address.partition("@")
     known = NAMED_SETS[location.named] if location.named else None
     if known is None or known.hub is None:
@@ -123,7 +123,8 @@ def _hub(location: Location) -> Parts:
     try:
         return hub_parts(name, known.hub[1], revision)
     except UserError as error:
-        raise UserError(f"{error}; or {known.how_to_get}, then pass --data PATH") from None
+        sample = sample_instead(request, known)
+        raise UserError(f"{error}; or {known.how_to_get}, then pass --data PATH{sample}") from None
 
 
 def check_source(splits: Splits, source: str) -> None:

@@ -31,6 +31,8 @@ class Capacity:
 
     cpus: float
     gpus: float
+    gpu_gb: float | None = None
+    """Memory of the smallest GPU in GB (1e9 bytes), where it is known."""
 
     def concurrent_trials(self, config: TrainConfig) -> int:
         """Return how many trials of this config can train at once."""
@@ -50,6 +52,10 @@ class Capacity:
                 f"{config.num_workers * config.gpus_per_worker:g} GPUs (--num-workers "
                 f"{config.num_workers}), the cluster has {self.cpus:g} CPUs and {self.gpus:g} GPUs"
             )
+
+
+NO_GPUS = Capacity(math.inf, 0.0)
+"""Any number of CPUs and no GPU."""
 
 
 def resolve_address(wanted: str) -> str | None:
@@ -73,7 +79,8 @@ def local_capacity() -> Capacity:
     gpus = torch.cuda.device_count()
     if gpus == 0:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns at every import
-    return Capacity(len(os.sched_getaffinity(0)), gpus)
+    memory = [torch.cuda.get_device_properties(n).total_memory for n in range(gpus)]
+    return Capacity(len(os.sched_getaffinity(0)), gpus, min(memory) / 1e9 if memory else None)
 
 
 def keep_token_private(token: Path) -> None:

@@ -67,8 +67,9 @@ def check_checkpoint(config: TrainConfig) -> T5Config:
         )
     except (OSError, ValueError) as error:
         raise UserError(
-            f"--model {config.model}: {_first_line(error)} (allowed: {', '.join(SCRATCH_MODELS)}, "
-            "a T5-family folder or hub name)"
+            f"--model {config.model}: {_first_line(error)} (allowed: --model FOLDER of a T5, "
+            "a hub name that this machine can reach, or the random weights of --profile embedded: "
+            f"{', '.join(SCRATCH_MODELS)})"
         ) from None
     if found.model_type not in MODEL_TYPES:
         raise UserError(

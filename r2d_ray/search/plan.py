@@ -1,23 +1,24 @@
 """From settings to a plan: data, trial 0, space and StudyInfo, before anything is written or run.
 
-Defaults < profile < space's fixed values < method < flags; the merged values are trial 0.
+Defaults < profile (fitted to data and machine) < space's fixed values < method < flags; the merged
+values are trial 0.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.columns import parse_columns
 from r2d_ray.data.examples import Splits
 from r2d_ray.data.location import DataRequest, locate
 from r2d_ray.data.sources import load_splits
-from r2d_ray.distributed.cluster import Capacity
+from r2d_ray.distributed.cluster import NO_GPUS, Capacity
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import Method, get_method
 from r2d_ray.records import StudyInfo
+from r2d_ray.search.budget import fitted_values, profile_values, stored_profile
 from r2d_ray.search.checks import check_data, check_metric, check_warm_start, with_model
 from r2d_ray.search.space import SearchSpace, distributions, load_search_space, prepare_space
 from r2d_ray.study.folder import check_name, read_info
@@ -76,29 +77,21 @@ def read_data(settings: StudySettings) -> Splits:
 
 
 def default_space(settings: SearchSettings | CompareSettings) -> str:
-    """Return the space's name: as asked, else the profile's or the set's own."""
+    """Return the space's name: as asked, else the profile's or, under paper, the set's own."""
     if settings.space:
         return settings.space
-    if settings.profile == "embedded":
-        return "embedded"
+    if settings.profile != "paper":
+        return settings.profile
     return settings.dataset if settings.dataset in NAMED_SPACES else "bioasq"
 
 
-def trial_0(settings: SearchSettings, method: Method, space: SearchSpace) -> dict[str, Any]:
-    """Return the field values of trial 0.
-
-    Raises:
-        UserError: if a flag sets a field that the method fixes to another value.
-    """
+def check_flags(settings: SearchSettings, method: Method) -> None:
+    """Raise UserError for a flag that sets a field that the method fixes to another value."""
     for name, value in settings.overrides.items():
         if name in method.values and value != method.values[name]:
             raise UserError(
                 f"{name} = {value!r}: method {method.name} fixes it to {method.values[name]!r}"
             )
-    merged: dict[str, Any] = {"seed": settings.seed}
-    for layer in (settings.profile_values, space.fixed, method.values, settings.overrides):
-        merged |= layer
-    return merged
 
 
 def study_name(settings: SearchSettings, dataset: str, config: TrainConfig) -> str:
@@ -126,22 +119,38 @@ def with_former_split_seed(settings: SearchSettings, config: TrainConfig) -> Sea
     return settings.model_copy(update={"split_seed": stored["seed"]})
 
 
-def make_plan(settings: SearchSettings) -> StudyPlan:
-    """Return the plan of these settings; nothing is written.
+def make_plan(settings: SearchSettings, capacity: Capacity = NO_GPUS) -> StudyPlan:
+    """Return the plan of these settings on these machines; nothing is written.
+
+    Where no profile is named and a study of this name is stored, it is that study's.
 
     Raises:
         UserError: for anything about data, method, space or values that cannot be trained.
     """
+    plan = _plan(settings.for_gpus(capacity.gpus), capacity)
+    stored = stored_profile(settings, plan.name)
+    if stored is None or stored == plan.settings.profile:
+        return plan
+    return _plan(settings.under(stored), capacity)
+
+
+def _plan(settings: SearchSettings, capacity: Capacity) -> StudyPlan:
     method = get_method(settings.method)
     loaded = load_search_space(default_space(settings))
-    values = trial_0(settings, method, loaded)
+    check_flags(settings, method)
+    given = {**loaded.fixed, **method.values, **settings.overrides}
+    values = {"seed": settings.seed, **profile_values(settings, capacity), **given}
     check_metric(loaded, values)
     fixed = {**method.values, **loaded.fixed_by(settings.overrides)}
-    space, dropped = prepare_space(loaded, values, fixed)
-    config = with_model(build_config({**values, "selection_metric": space.metric}))
-    settings = with_former_split_seed(within_grid(settings, space), config)
+    drawn, _ = prepare_space(loaded, values, fixed)  # refused before rows are read
+    config = with_model(build_config({**values, "selection_metric": loaded.metric}))
+    settings = with_former_split_seed(settings, config)
     splits = read_data(settings)
-    check_data(splits, config, space.search)
+    check_data(splits, config, drawn.search)
+    values |= fitted_values(settings, config, splits, given)
+    config = build_config({**values, "selection_metric": loaded.metric, "model": config.model})
+    space, dropped = prepare_space(loaded, values, fixed)
+    settings = within_grid(settings, space)
     if settings.warm_start:
         check_warm_start(Path(settings.warm_start), space)
     name = study_name(settings, splits.name, config)

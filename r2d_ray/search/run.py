@@ -190,9 +190,8 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     first = books.records.get(0)
     usable_first = first if first is not None and first.status == "done" else None
     jobs = finalists(folder, prepared_dir, best, usable_first)
-    looked = last_look(
-        jobs, folder, plan.splits, plan.settings.seed, allow_hub=plan.info.profile == "paper"
-    )
+    allow_hub = plan.info.profile != "embedded"
+    looked = last_look(jobs, folder, plan.splits, plan.settings.seed, allow_hub=allow_hub)
     metric = label_metric(plan.space.metric)
     answers = label_controls(folder, plan.splits, metric)
     models = {job.name: looked.models[job.name][metric] for job, *_ in jobs if job.table == "test"}

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from r2d_ray.config import PROFILES
+from r2d_ray.config import SCRATCH_MODELS
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import METHODS
 from r2d_ray.study.asked import (
@@ -28,7 +28,7 @@ from r2d_ray.study.asked import (
 )
 
 RUNG_RATIO = 0.65  # the pruner's rung, share of S: where every default schedule has ended
-DEFAULT_SAMPLES = {"embedded": 4, "paper": 24}  # trials of a search, by profile
+DEFAULT_SAMPLES = {"embedded": 4, "finetune": 12, "paper": 24}  # trials of a search, by profile
 SMOKE_SAMPLES = 2
 SMOKE_LIMIT = 64
 SMOKE_VALUES = {  # the smallest run that passes through every part
@@ -67,8 +67,12 @@ class StudySettings(Asked):
     long_inputs: Annotated[Literal["cut", "refuse"], Flag(DATA)] = "cut"
     """What is longer than max_input_length: cut (its context from the end, then the middle of its
     question), or a reason to refuse the study."""
-    profile: Annotated[Literal["embedded", "paper"], Flag(TRAINING)] = "embedded"
-    """Learning rates, batch, steps, lengths and model; default: paper with GPUs, else embedded."""
+    profile: Annotated[Literal["embedded", "finetune", "paper"], Flag(TRAINING)] = "embedded"
+    """Learning rates, batch, steps, lengths and model; default: finetune with GPUs or a --model
+    with weights, else embedded; paper is the authors' budgets."""
+    epochs: Annotated[float | None, Flag(TRAINING), Field(gt=0, le=10_000), NOT_STORED] = None
+    """Epochs of stage 2, which set its steps; stage 1 has five thirds as many; default: the
+    profile's steps, under finetune 10 epochs, but 1000 to 30000 steps."""
     overrides: Annotated[dict[str, Any], Flag(TRAINING), NOT_STORED] = Field(default_factory=dict)
     """TrainConfig fields set by flags and `--set`."""
     storage_path: Annotated[str, Flag(STUDY, "DIR"), NOT_STORED] = "./studies"
@@ -91,16 +95,19 @@ class StudySettings(Asked):
         smoke = isinstance(values, Mapping) and values.get("smoke_test")
         return {"limit": SMOKE_LIMIT, **values} if smoke else values
 
-    @property
-    def profile_values(self) -> dict[str, Any]:
-        """The TrainConfig values under space, method and flags."""
-        return {**PROFILES[self.profile], **(SMOKE_VALUES if self.smoke_test else {})}
-
     def for_gpus(self, gpus: float) -> Self:
-        """Return the settings on a cluster with so many GPUs: the profile follows, if not named."""
+        """Return the settings with the profile that follows from model and GPUs, if none is named.
+
+        Weights make it `finetune`: those of a named model, else with GPUs the profile's own.
+        """
         if "profile" in self.model_fields_set:
             return self
-        profile = "paper" if gpus > 0 else "embedded"
+        model = self.overrides.get("model")
+        pretrained = gpus > 0 if model is None else model not in SCRATCH_MODELS
+        return self.under("finetune" if pretrained else "embedded")
+
+    def under(self, profile: str) -> Self:
+        """Return the settings under a profile."""
         return type(self).model_validate({**self.given(), "profile": profile})
 
 
@@ -130,12 +137,13 @@ class SearchSettings(SeededSettings):
     method: Method = "r2d"
     """Values that the search holds fixed; `python -m r2d_ray.compare --list` describes each."""
     space: Annotated[str | None, Flag(SEARCH, "NAME|FILE")] = None
-    """What is searched: a name in search_spaces/ or a YAML file; default: the set's own, without
-    GPUs embedded."""
+    """What is searched: a name in search_spaces/ or a YAML file; default: the profile's, under
+    paper the set's own."""
     num_samples: Annotated[int, Flag(SEARCH), Field(ge=1, le=100_000)] = Field(
         default_factory=_default_samples
     )
-    """Number of trials, trial 0 with the defaults included; default: 4, profile paper: 24."""
+    """Number of trials, trial 0 with the defaults included; default by profile: embedded 4,
+    finetune 12, paper 24."""
     sampler: Annotated[Literal["tpe", "random", "gp", "qmc", "grid"], Flag(SEARCH)] = "tpe"
     """How trials after 0 are drawn."""
     pruner: Pruner = "halving"

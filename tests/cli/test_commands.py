@@ -108,7 +108,7 @@ BAD = {
     "named set without a copy": (["--dataset", "medmcqa"], "medmcqa", "--data PATH"),
     "data of a file": ([*TABLE, "--data", "x"], "--data x", "named set"),
     "no such data": (["--data", "nowhere"], "--data nowhere", "no such file or folder"),
-    "hub set": (["--dataset", "hub:a/b@c"], "hub:a/b@c", "--profile paper"),
+    "hub set": (["--dataset", "hub:a/b@c"], "hub:a/b@c", "--profile finetune or paper"),
     "empty file": (["--dataset", "empty.csv"], "empty.csv", "empty"),
     "missing column": (["--dataset", "unlabelled.csv"], "unlabelled.csv:2", "'label'", "answer"),
     "label without training row": (["--dataset", "lone.csv"], "'maybe'", "no training row"),

@@ -262,14 +262,19 @@ def test_underscores_are_dashes(
     ("given", "gpus", "profile", "samples"),
     [
         ({}, 0.0, "embedded", 4),
-        ({}, 2.0, "paper", 24),
+        ({}, 2.0, "finetune", 12),
+        ({"overrides": {"model": "scratch-small"}}, 2.0, "embedded", 4),
+        ({"overrides": {"model": "a/folder"}}, 0.0, "finetune", 12),
+        ({"overrides": {"model": "google/t5-v1_1-base"}}, 2.0, "finetune", 12),
+        ({"profile": "finetune"}, 0.0, "finetune", 12),
+        ({"profile": "embedded", "overrides": {"model": "a/folder"}}, 2.0, "embedded", 4),
         ({"profile": "embedded"}, 2.0, "embedded", 4),
         ({"profile": "paper"}, 0.0, "paper", 24),
-        ({"num_samples": 7}, 2.0, "paper", 7),
-        ({"smoke_test": True}, 2.0, "paper", 2),
+        ({"num_samples": 7}, 2.0, "finetune", 7),
+        ({"smoke_test": True}, 2.0, "finetune", 2),
     ],
 )
-def test_the_profile_follows_the_gpus_and_the_trials_the_profile(
+def test_the_profile_follows_model_and_gpus_and_the_trials_the_profile(
     given: dict[str, Any], gpus: float, profile: str, samples: int
 ) -> None:
     settings = build_settings({"dataset": "bioasq", **given}).for_gpus(gpus)
@@ -282,4 +287,4 @@ def test_a_single_run_is_a_search_of_one_trial() -> None:
     run = build_settings({**given, "overrides": {"max_steps": 7}}, TrainSettings)
     same = build_settings({**given, "overrides": {"max_steps": 7}, "num_samples": 1})
     assert run.as_search() == same
-    assert run.as_search().for_gpus(1.0).profile == "paper"
+    assert run.as_search().for_gpus(1.0).profile == "finetune"

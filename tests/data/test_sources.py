@@ -58,7 +58,7 @@ def test_a_given_path_comes_before_the_data_folder(tmp_path, monkeypatch):
     assert (place.kind, place.address, place.name) == ("file", str(given_path), "bioasq")
 
 
-@pytest.mark.parametrize("profile", ["embedded", "paper"])
+@pytest.mark.parametrize("profile", ["embedded", "finetune", "paper"])
 def test_the_data_folder_comes_before_hub_and_sample(tmp_path, monkeypatch, profile):
     (tmp_path / "pubmedqa").mkdir()
     monkeypatch.setenv("R2D_DATA", str(tmp_path))
@@ -71,6 +71,9 @@ ELSEWHERE = {
     ("pubmedqa", "paper"): ("hub", "qiaojin/PubMedQA@main", "pubmedqa"),
     ("medmcqa", "paper"): ("hub", "openlifescienceai/medmcqa@main", "medmcqa"),
     ("hub:owner/set@v1", "paper"): ("hub", "owner/set@v1", "owner-set-v1"),
+    ("pubmedqa", "finetune"): ("hub", "qiaojin/PubMedQA@main", "pubmedqa"),
+    ("medmcqa", "finetune"): ("hub", "openlifescienceai/medmcqa@main", "medmcqa"),
+    ("hub:owner/set@v1", "finetune"): ("hub", "owner/set@v1", "owner-set-v1"),
     ("bioasq", "embedded"): ("sample", "bioasq", "bioasq-sample"),
     ("pubmedqa", "embedded"): ("sample", "pubmedqa", "pubmedqa-sample"),
     ("triage", "embedded"): ("sample", "triage", "triage-sample"),
@@ -78,12 +81,14 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize(("dataset", "profile"), ELSEWHERE)
-def test_without_a_path_paper_asks_the_hub_and_embedded_takes_the_sample(dataset, profile):
+def test_without_a_path_embedded_takes_the_sample_and_the_others_ask_the_hub(dataset, profile):
     place = locate(DataRequest(dataset, profile=profile))
     assert (place.kind, place.address, place.name) == ELSEWHERE[dataset, profile]
 
 
 NOWHERE = {
+    ("bioasq", "finetune"): "--dataset bioasq: not available with --profile finetune: register at ",
+    ("triage", "finetune"): "--dataset triage: not available with --profile finetune: no public",
     ("bioasq", "paper"): "--dataset bioasq: not available with --profile paper: register at ",
     ("triage", "paper"): "--dataset triage: not available with --profile paper: no public copy",
     (
@@ -103,7 +108,10 @@ NOWHERE = {
     ("nosuch.csv", "embedded"): "--dataset nosuch.csv: no such file or folder",
     ("hub:owner/set", "paper"): "--dataset 'hub:owner/set': expected hub:NAME@REVISION",
     ("hub:@v1", "paper"): "--dataset 'hub:@v1': expected hub:NAME@REVISION",
-    ("hub:owner/set@v1", "embedded"): "--dataset 'hub:owner/set@v1': needs --profile paper",
+    (
+        "hub:owner/set@v1",
+        "embedded",
+    ): "--dataset 'hub:owner/set@v1': needs --profile finetune or paper",
 }
 
 
@@ -293,7 +301,9 @@ def test_an_unreachable_hub_copy_says_what_else_can_be_done(monkeypatch):
         raise UserError("hub:x@main: cannot be loaded: ConnectionError: no route")
 
     monkeypatch.setattr(sources, "hub_parts", fail)
-    with pytest.raises(UserError, match=r"no route; or download ori_pqal.* pass --data PATH$"):
+    with pytest.raises(
+        UserError, match=r"no route; or download ori_pqal.* PATH; or .*: --profile embedded$"
+    ):
         load_splits(DataRequest("pubmedqa", profile="paper"))
     with pytest.raises(UserError, match=r"no route$"):
         load_splits(DataRequest("hub:owner/set@v1", profile="paper"))

@@ -22,9 +22,21 @@ from r2d_ray.search.space import (
     prepare_space,
 )
 
-NAMES = ("triage", "pubmedqa", "bioasq", "embedded", "ablation", "sensitivity", "stage1")
+NAMES = (
+    "triage",
+    "pubmedqa",
+    "bioasq",
+    "embedded",
+    "finetune",
+    "ablation",
+    "sensitivity",
+    "stage1",
+)
 SCHEDULE_FIELDS = ("sampling_start_ratio", "sampling_decay_ratio", "gold_probability_floor")
-PROFILES_OF = {name: tuple(PROFILES) for name in NAMES} | {"embedded": ("embedded",)}
+PROFILES_OF = {name: tuple(PROFILES) for name in NAMES} | {
+    "embedded": ("embedded", "finetune"),
+    "finetune": ("embedded", "finetune"),
+}
 
 Write = Callable[[str], str]
 
