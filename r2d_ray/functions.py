@@ -115,12 +115,13 @@ def predict_rows(
     quiet_libraries()
     from r2d_ray import predict
     from r2d_ray.data.columns import parse_columns, table_rows
-    from r2d_ray.study.export import read_model_file
+    from r2d_ray.study.model_file import read_model_file
 
     if batch_size < 1:
         raise UserError(f"batch_size {batch_size} (allowed: at least 1)")
     folder = Path(model)
-    labels, config = read_model_file(folder)
+    described = read_model_file(folder)
+    labels, config = described.labels, described.config
     config = config.model_copy(update={"per_device_eval_batch_size": batch_size})
     named = parse_columns(_column_text(columns)) if columns else {}
     examples = table_rows(_parts(rows), named, labelled=False).rows

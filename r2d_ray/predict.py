@@ -21,7 +21,7 @@ from r2d_ray.data.examples import Example
 from r2d_ray.data.tables import read_parts
 from r2d_ray.errors import EXIT_DONE, UserError
 from r2d_ray.records import Prediction, write_jsonl
-from r2d_ray.study.export import read_model_file
+from r2d_ray.study.model_file import read_model_file
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +63,8 @@ def predict_file(
     if batch_size < 1:
         raise UserError(f"--batch-size {batch_size} (allowed: at least 1)")
     check_output(target)
-    labels, config = read_model_file(model_dir)
+    described = read_model_file(model_dir)
+    labels, config = described.labels, described.config
     rows = read_rows(source, columns)
     config = config.model_copy(update={"per_device_eval_batch_size": batch_size})
     write_jsonl(target, predict_rows(model_dir, labels, config, rows, pick_device(device)))

@@ -20,7 +20,8 @@ def data_card(splits: Splits) -> dict[str, Any]:
     """Return the card of checked splits as a JSON value.
 
     Returns:
-        `name`, `provenance`, `hash`, `labels`, `label_kind`, `rows`, `groups`, `label_counts`
+        `name`, `provenance`, `hash`, `labels`, `label_kind`, `rows`, `contexts` (rows that have
+        one), `groups`, `label_counts`
         (empty without a fixed set), `rows_with_duplicate_options` and `most_options` by split
         (empty but where rows have their own choices), `rationale_sources` (source -> split ->
         rows), `words` and `rationale_words` (median, p90, max), `tokens` (empty: `with_tokens`),
@@ -37,6 +38,7 @@ def data_card(splits: Splits) -> dict[str, Any]:
         "labels": list(splits.labels),
         "label_kind": splits.label_kind.word,
         "rows": {name: len(rows) for name, rows in parts.items()},
+        "contexts": {name: sum(bool(row.context) for row in rows) for name, rows in parts.items()},
         "groups": {name: len({row.group for row in rows}) for name, rows in parts.items()},
         "label_counts": {name: label_counts(rows, splits.labels) for name, rows in counted.items()},
         "rows_with_duplicate_options": {

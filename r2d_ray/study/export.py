@@ -5,18 +5,14 @@ It loads with plain `AutoModelForSeq2SeqLM`; r2d_ray.json adds what `predict` ne
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from r2d_ray.config import TrainConfig
-from r2d_ray.errors import UserError
 from r2d_ray.method.label_kinds import FIXED, KINDS
 from r2d_ray.records import StudyInfo, TrialRecord
 from r2d_ray.storage import whole_folder, write_json
-
-MODEL_FILE = "r2d_ray.json"
+from r2d_ray.study.model_file import MODEL_FILE, described
 
 
 def export_best(
@@ -30,36 +26,12 @@ def export_best(
 
     transformers_logging.disable_progress_bar()
 
-    described = {
-        "labels": info.data_card["labels"],
-        "config": record.config,
-        "study": info.name,
-        "trial": record.trial,
-        "dataset": info.dataset,
-    }
     with whole_folder(folder) as part:
         # Loaded and saved anew: a sharded run writes tied weights several times over.
         load_weights(str(weights)).save_pretrained(part)
         AutoTokenizer.from_pretrained(tokenizer_dir).save_pretrained(part)
-        write_json(part / MODEL_FILE, described)
+        write_json(part / MODEL_FILE, described(info, record))
         (part / "README.md").write_text(model_card(info, record), encoding="utf-8")
-
-
-def read_model_file(folder: Path) -> tuple[list[str], TrainConfig]:
-    """Return the label set and the config of an exported model.
-
-    Raises:
-        UserError: if the folder is not an exported model.
-    """
-    try:
-        described = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
-        return list(described["labels"]), TrainConfig.model_validate(described["config"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        why = "" if isinstance(error, FileNotFoundError) else f" ({type(error).__name__})"
-        raise UserError(
-            f"--model {folder}: no {MODEL_FILE} of an exported model{why} "
-            "(allowed: the best/ folder of a study)"
-        ) from None
 
 
 def model_card(info: StudyInfo, record: TrialRecord) -> str:

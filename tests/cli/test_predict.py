@@ -20,7 +20,8 @@ from r2d_ray.model.t5 import load_model
 from r2d_ray.predict import main as predict_main
 from r2d_ray.records import Prediction, read_jsonl
 from r2d_ray.study.books import trial_record
-from r2d_ray.study.export import MODEL_FILE, export_best
+from r2d_ray.study.export import export_best
+from r2d_ray.study.model_file import MODEL_FILE
 
 ROWS = toy_rows("new", 7)
 Predict = Callable[..., tuple[int, str]]

@@ -28,6 +28,7 @@ TOKENS = {
 def test_the_card_counts_what_is_there():
     card = data_card(SPLITS)
     assert card["rows"] == {"train": 3, "validation": 1, "test": 1}
+    assert card["contexts"] == {"train": 2, "validation": 0, "test": 1}
     assert card["groups"] == {"train": 2, "validation": 1, "test": 1}
     assert card["label_counts"]["train"] == {"yes": 2, "no": 1}
     assert card["label_counts"]["validation"] == {"yes": 0, "no": 1}

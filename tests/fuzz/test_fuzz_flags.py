@@ -21,7 +21,7 @@ from r2d_ray.config import SELECTION_METRICS, TrainConfig
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
 from r2d_ray.method.variants import METHODS
 from r2d_ray.predict import main as predict_main
-from r2d_ray.study.export import MODEL_FILE
+from r2d_ray.study.model_file import MODEL_FILE
 from r2d_ray.train import main as train_main
 from r2d_ray.tune import main as tune_main
 

@@ -15,7 +15,8 @@ from r2d_ray.model.t5 import load_model, load_weights
 from r2d_ray.records import StudyInfo, TrialRecord
 from r2d_ray.study import export as module
 from r2d_ray.study.books import trial_record
-from r2d_ray.study.export import MODEL_FILE, export_best, model_card, read_model_file
+from r2d_ray.study.export import export_best, model_card
+from r2d_ray.study.model_file import MODEL_FILE, described, read_model_file
 
 
 def study() -> StudyInfo:
@@ -89,11 +90,11 @@ def test_there_is_no_pickle_in_it(best: Path) -> None:
 
 
 def test_what_predict_needs_is_in_it(best: Path) -> None:
-    labels, config = read_model_file(best)
-    assert labels == ["yes", "no"]
-    assert config == tiny_config(learning_rate=2e-3)
-    described = json.loads((best / MODEL_FILE).read_text())
-    assert (described["study"], described["trial"], described["dataset"]) == (
+    kept = read_model_file(best)
+    assert kept.labels == ["yes", "no"]
+    assert kept.config == tiny_config(learning_rate=2e-3)
+    values = json.loads((best / MODEL_FILE).read_text())
+    assert (values["study"], values["trial"], values["dataset"]) == (
         *("toy-r2d-scratch-tiny", 3),
         "toy",
     )
@@ -112,6 +113,25 @@ def test_the_card_says_what_it_is_made_of(best: Path) -> None:
         "`r2d`",
     ):
         assert part in card
+
+
+@pytest.mark.parametrize(
+    ("card", "columns", "context"),
+    [
+        ({}, None, None),  # version 0.2: it does not say
+        ({"contexts": {"train": 0}, "rows": {"train": 4}}, {}, False),
+        ({"contexts": {"train": 1}, "rows": {"train": 4}}, {}, False),
+        ({"contexts": {"train": 2}, "rows": {"train": 4}, "columns": {"question": "q"}}, "q", True),
+    ],
+)
+def test_the_columns_of_training_are_kept_and_whether_it_had_contexts(
+    tmp_path: Path, card: dict[str, Any], columns: Any, context: bool | None
+) -> None:
+    info = study().model_copy(update={"data_card": {"labels": ["yes", "no"], **card}})
+    (tmp_path / MODEL_FILE).write_text(json.dumps(described(info, trial())))
+    kept = read_model_file(tmp_path)
+    assert kept.columns == ({"question": "q"} if columns == "q" else columns)
+    assert kept.context is context
 
 
 @pytest.mark.parametrize(
