@@ -13,7 +13,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks are not installed
 
-from benchmarks import command, overhead, plain, scaling, study, watch
+from benchmarks import bag_of_words, command, overhead, plain, scaling, study, watch
 from benchmarks.yardstick import Yardstick
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.examples import Example, Splits
@@ -340,3 +340,14 @@ def test_a_command_that_fails_says_so(tmp_path: Path) -> None:
     code = "import sys; print('the reason'); sys.exit(3)"
     with pytest.raises(RuntimeError, match=r"ended with 3:\nthe reason"):
         command.run(["python3", "-c", code])
+
+
+def test_the_bag_of_words_has_a_row_of_numbers_for_each_control(splits: Splits) -> None:
+    shown = list(bag_of_words.lines(splits))
+    cells = [[cell.strip() for cell in line[1:-1].split("|")] for line in shown]
+    bag = "bag of words, question"
+    names = ["majority label", "coin", bag, f"{bag} and context"]
+    assert [row[2].startswith(name) for row, name in zip(cells, names, strict=True)] == [True] * 4
+    assert {row[1] for row in cells} == {" / ".join(str(len(r)) for _, r in splits.items())}
+    assert {len(row) for row in cells} == {len(bag_of_words.HEADINGS)}
+    assert [bool(row[5]) for row in cells] == [False, False, True, True]
