@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from r2d_ray.cli.arguments import parser_for
 from r2d_ray.cli.command import (
+    check_output_flags,
     exit_code,
     find_cluster,
     own_stdout,
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def compare_command(args: argparse.Namespace) -> int:
     """Plan, run and print a comparison, or list the methods."""
     quiet_libraries()
+    check_output_flags(args)
     from r2d_ray.cli import console
     from r2d_ray.cli.control_lines import with_verdict
     from r2d_ray.method.variants import METHODS
@@ -42,6 +44,7 @@ def compare_command(args: argparse.Namespace) -> int:
     from r2d_ray.comparison.plan import make_compare_plan
     from r2d_ray.comparison.run import run_comparison
     from r2d_ray.data.card import card_lines
+    from r2d_ray.data.inputs.shown import shown_row
 
     asked = settings_from(args, CompareSettings)
     address, capacity = find_cluster(asked)
@@ -53,6 +56,8 @@ def compare_command(args: argparse.Namespace) -> int:
         console.say_lines(say, card_lines(plan.info.data_card))
     if args.dry_run:
         console.print_lines(console.arm_lines(plan.arms, concurrency))
+        if args.show_row:
+            console.print_lines(shown_row(plan.splits, plan.arms[0].config))
         return EXIT_DONE
     metric = plan.info.space["metric"]
     with console.Progress(say, metric, quiet) as progress, own_stdout(args.as_json):

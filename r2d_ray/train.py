@@ -9,7 +9,13 @@ import argparse
 from collections.abc import Sequence
 
 from r2d_ray.cli.arguments import parser_for
-from r2d_ray.cli.command import parse, quiet_libraries, run_command, settings_from
+from r2d_ray.cli.command import (
+    check_output_flags,
+    parse,
+    quiet_libraries,
+    run_command,
+    settings_from,
+)
 from r2d_ray.study.settings import TrainSettings
 from r2d_ray.tune import search
 
@@ -25,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train_command(args: argparse.Namespace) -> int:
     """Plan, run and deliver a study of one trial, the method's defaults."""
     quiet_libraries()
+    check_output_flags(args)
     return search(settings_from(args, TrainSettings).as_search(), args, AGAIN)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from r2d_ray.cli.arguments import parser_for
 from r2d_ray.cli.command import (
+    check_output_flags,
     exit_code,
     find_cluster,
     own_stdout,
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def tune_command(args: argparse.Namespace) -> int:
     """Plan, run and deliver a search."""
     quiet_libraries()
+    check_output_flags(args)
     return search(settings_from(args, SearchSettings), args, AGAIN)
 
 
@@ -49,6 +51,7 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
     from r2d_ray.cli import console
     from r2d_ray.cli.control_lines import with_verdict
     from r2d_ray.data.card import card_lines
+    from r2d_ray.data.inputs.shown import shown_row
     from r2d_ray.search.plan import make_plan
     from r2d_ray.search.run import disk_estimate_gb, run_study
 
@@ -66,6 +69,8 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
         console.print_lines(
             console.plan_lines(plan, concurrency, disk_estimate_gb(plan, concurrency))
         )
+        if args.show_row:
+            console.print_lines(shown_row(plan.splits, plan.config))
         return EXIT_DONE
     with console.Progress(say, plan.space.metric, quiet) as progress, own_stdout(args.as_json):
         result = run_study(plan, address, capacity, concurrency, progress.show)

@@ -120,6 +120,12 @@ def settings_from(args: argparse.Namespace, kind: type[A]) -> A:
     return build_settings(given, kind)
 
 
+def check_output_flags(args: argparse.Namespace) -> None:
+    """Raise UserError for `--show-row` without `--dry-run`: a run prints no text of rows."""
+    if args.show_row and not args.dry_run:
+        raise UserError("--show-row: shows a row of a plan (allowed: with --dry-run)")
+
+
 class Stopped(BaseException):
     """The first signal came while nothing of Tune's could take it."""
 

@@ -21,6 +21,9 @@ class StudyOutput(Output):
 
     dry_run: Annotated[bool, Flag("output")] = False
     """Print the plan without starting anything."""
+    show_row: Annotated[bool, Flag("output")] = False
+    """With --dry-run: print the prompts and targets of a training row as the model will see
+    them."""
     as_json: Annotated[bool, Flag("output", name="json")] = False
     """Print the result as JSON on stdout, everything else on stderr."""
 

@@ -12,12 +12,14 @@ from r2d_ray.data import lengths as module
 from r2d_ray.data.examples import Example, Splits
 from r2d_ray.data.lengths import (
     body_lengths,
+    check_lengths,
     length_warnings,
     measured_rows,
     plan_tokenizer,
     token_lengths,
 )
 from r2d_ray.data.prepare import open_prepared, prepare
+from r2d_ray.errors import UserError
 from r2d_ray.method.prompts import question_text
 from r2d_ray.method.tokens import encode
 
@@ -56,6 +58,31 @@ def test_the_advised_length_takes_all_but_a_twentieth() -> None:
     assert after["share_cut"] <= 0.05
     shorter = token_lengths(splits, tiny_config(max_input_length=fitting - 1))["train"]
     assert shorter["share_cut"] > after["share_cut"]
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_too_long_questions_are_refused_on_request_with_the_length_that_takes_them(
+    kind: str,
+) -> None:
+    splits = SETS[kind]()
+    first, *others = splits.train
+    long = replace(first, question=f"{'The trial failed. ' * 60}Is it gout?")
+    splits = replace(splits, train=(long, *others))
+    check_lengths(splits, tiny_config(max_input_length=128), refuse=False)
+    with pytest.raises(UserError, match=r"max_input_length 128: 1 in train \(") as refused:
+        check_lengths(splits, tiny_config(max_input_length=128), refuse=True)
+    needed = int(str(refused.value).partition("max_input_length=")[2].partition(",")[0])
+    check_lengths(splits, tiny_config(max_input_length=needed), refuse=True)
+    with pytest.raises(UserError, match="1 in train"):
+        check_lengths(splits, tiny_config(max_input_length=needed - 1), refuse=True)
+
+
+def test_options_that_leave_no_room_are_refused_by_the_plan_with_the_row() -> None:
+    splits = with_options(toy_splits())
+    first, *others = splits.train
+    wide = replace(first, choices=(first.label, "the trial says that gout failed " * 9))
+    with pytest.raises(UserError, match=f"row '{first.id}': prefix and options"):
+        check_lengths(replace(splits, train=(wide, *others)), tiny_config(), refuse=False)
 
 
 def test_lengths_are_counted_row_by_row() -> None:
