@@ -26,7 +26,7 @@ def with_bag_of_words(found: BagOfWords | None, words: Sequence[str]) -> list[st
     if found is None:
         return list(words)
     if not found.beaten:
-        such = " A study like this cannot tell methods apart."
+        such = " Differences between trained models say little here."
         return [f"On {found.dataset}: {found.says}{_gain(found.gain)}{such}", *words]
     return [*words, f"On {found.dataset}, {found.says}{_gain(found.gain)}"]
 
