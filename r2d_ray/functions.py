@@ -25,7 +25,7 @@ from r2d_ray.study.settings import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from r2d_ray.data.columns import Parts
+    from r2d_ray.data.files import Parts
     from r2d_ray.distributed.cluster import Capacity
     from r2d_ray.search.tuner import Event
 
@@ -178,7 +178,8 @@ def _today(name: str, kind: type[StudySettings]) -> str:
 def _column_text(columns: Mapping[str, str] | str) -> str:
     if isinstance(columns, str):
         return columns
-    return ",".join(f"{target}={column}" for target, column in columns.items())
+    quoted = {t: f'"{column}"' if "," in column else column for t, column in columns.items()}
+    return ",".join(f"{target}={column}" for target, column in quoted.items())
 
 
 def _parts(rows: pd.DataFrame | Sequence[Mapping[str, Any]] | str | Path) -> Parts:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,8 +92,17 @@ def file_digest(path: Path) -> str:
 
 
 def printable(text: str) -> str:
-    """Return the text with `?` for what would end a line or steer a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    r"""Return the text with `?` for what would end a line or steer a terminal.
+
+    Signs without a picture (zero-width, no-break space) are spelt out: `\u200b`, `\xa0`.
+    """
+    return text if text.isprintable() else "".join(map(_printed, text))
+
+
+def _printed(character: str) -> str:
+    if character.isprintable():
+        return character
+    return ascii(character)[1:-1] if unicodedata.category(character) in ("Cf", "Zs") else "?"
 
 
 LONGEST_INT_BITS = 1024  # Python refuses to print integers of more than about 14,000

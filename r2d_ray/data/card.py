@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from r2d_ray.data.examples import Example, Splits
+from r2d_ray.data.reading.seen import column_card, column_lines
 from r2d_ray.storage import printable
 
 MOST_SHOWN = 8
@@ -25,7 +26,8 @@ def data_card(splits: Splits) -> dict[str, Any]:
         (empty without a fixed set), `rows_with_duplicate_options` and `most_options` by split
         (empty but where rows have their own choices), `rationale_sources` (source -> split ->
         rows), `words` and `rationale_words` (median, p90, max), `tokens` (empty: `with_tokens`),
-        `dropped` (reason -> rows), `warnings`.
+        `dropped` (reason -> rows), `warnings`; of a table also `columns` (target -> column),
+        `filled` (target -> rows), `table_rows` and `unused_columns`.
     """
     parts = dict(splits.items())
     own_choices = parts if splits.label_kind.listed else {}
@@ -56,6 +58,7 @@ def data_card(splits: Splits) -> dict[str, Any]:
         "rationale_words": {source: word_lengths(_texts(splits, source)) for source in sources},
         "tokens": {},
         "dropped": dict(splits.dropped),
+        **column_card(splits.use),
         "warnings": list(splits.warnings),
     }
 
@@ -108,6 +111,7 @@ def card_lines(card: Mapping[str, Any]) -> list[str]:
         f"content {card['hash']}"
     ]
     lines += [f"  note: {note}" for note in origin["notes"]]
+    lines += [f"  {line}" for line in column_lines(card)]
     for name, count in card["rows"].items():
         parts = [f"  {name}: {count} rows"]
         if card["label_counts"]:

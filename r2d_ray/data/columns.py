@@ -8,35 +8,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-from r2d_ray.data.examples import Example, check_label
-from r2d_ray.data.files import Record, parse_json
+from r2d_ray.data.examples import Example
+from r2d_ray.data.files import Parts, Record, Table, is_missing, notes_of
+from r2d_ray.data.reading.cells import EVERY, find, members, text_of
+from r2d_ray.data.reading.choices import options_of
+from r2d_ray.data.reading.folders import SPLIT_ALIASES
+from r2d_ray.data.reading.joined import ReadRow, with_answers, with_ids
+from r2d_ray.data.reading.seen import ColumnCount
 from r2d_ray.data.splits import SourceRows
 from r2d_ray.errors import UserError, unknown
 from r2d_ray.storage import printable
 
-Parts = dict[str, list[Record]]
-"""Records by the split that their file or hub set names; "" where none is named."""
-
 TARGETS = ("id", "group", "question", "context", "label", "split", "choices", "rationale")
 RATIONALE = "rationale."
-EVERY = ".*"
+COLUMNS_SHOWN = 20
+"""Columns of a table that an error names."""
+
 DEFAULT_RATIONALES = (
     (f"{RATIONALE}human", "rationale"),
     (f"{RATIONALE}*", f"rationale{EVERY}"),
     (f"{RATIONALE}*", f"rationales{EVERY}"),
 )
-SPLIT_ALIASES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-}
+OUTER_COMMA = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')
+"""A comma that no quotes enclose."""
+
 SOURCE_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 
 
@@ -45,14 +42,16 @@ def parse_columns(text: str) -> dict[str, str]:
 
     A column inside an object is written with dots (`rationale.human=rationales.human`);
     `rationale.*=rationales.*` takes every member. Keys: `TARGETS`, with `rationale` spelt out as
-    `rationale.human`.
+    `rationale.human`. A column whose name has a comma is quoted: `context="note, free text"`.
 
     Raises:
         UserError: for an unknown or repeated target or a pair that is not `target=column`.
     """
     columns: dict[str, str] = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
+    for pair in filter(None, (part.strip() for part in OUTER_COMMA.split(text))):
         target, equals, column = (part.strip() for part in pair.partition("="))
+        if len(column) > 2 and column[0] == column[-1] == '"':
+            column = column[1:-1]
         if not (target and equals and column):
             raise UserError(f"--columns {pair!r}: expected target=column")
         target = f"{RATIONALE}human" if target == "rationale" else target
@@ -78,7 +77,7 @@ def check_source_name(name: str, where: str) -> None:
 
 
 def table_rows(parts: Parts, columns: Mapping[str, str], labelled: bool = True) -> SourceRows:
-    """Return the examples of these records.
+    """Return the examples of these records, and which column became what.
 
     Args:
         parts: Records by split.
@@ -89,31 +88,52 @@ def table_rows(parts: Parts, columns: Mapping[str, str], labelled: bool = True) 
         UserError: naming file, line and column, for a missing column, an empty question or
             label, a wrong type, a repeated id, or a label that is not among the row's choices.
     """
-    records = [record for part in parts.values() for record in part]
+    tables = {part: _as_table(records) for part, records in parts.items() if records}
+    if not tables:
+        raise UserError("no rows (allowed: at least one row with a value)")
+    _check_named(tables, columns)
+    required = ("question", "label") if labelled else ("question",)
+    has_choices = any(
+        not is_missing(find(record.values, columns.get("choices", "choices")))
+        for table in tables.values()
+        for record in table
+    )
+    reader = _RowReader(columns, required, has_choices)
+    read: list[ReadRow] = []
+    for part, table in tables.items():
+        reader.check_columns(table)
+        read += [
+            reader.row(record, part, f"{part or 'row'}-{number}")
+            for number, record in enumerate(table, start=1)
+        ]
+    rows, notes = with_answers(read)
+    if any(one.split for one in read) and (free := sum(not one.split for one in read)):
+        notes.append(
+            f"rows that name no split: {free} (they go to the splits that are drawn, or to train)"
+        )
+    rows, more = with_ids(rows, read)
+    assigned = {row.id: one.split for row, one in zip(rows, read, strict=True) if one.split}
+    names = dict.fromkeys(name for table in tables.values() for name in table.columns)
+    use = reader.count.use(len(rows), names, TARGETS)
+    return SourceRows(tuple(rows), assigned, (*notes_of(parts), *notes, *more), use)
+
+
+def _as_table(records: list[Record]) -> Table:
+    return records if isinstance(records, Table) else Table(records, records[0].where)
+
+
+def _check_named(tables: Mapping[str, Table], columns: Mapping[str, str]) -> None:
+    records = [record for table in tables.values() for record in table]
     for target, column in columns.items():
         if not any(_has(record, column) for record in records):
-            raise UserError(
-                f"--columns {target}={column}: {_place(records[0], column)}, nor does any later row"
-            )
-    reader = _RowReader(
-        columns,
-        ("question", "label") if labelled else ("question",),
-        any(_has(record, columns.get("choices", "choices")) for record in records),
-    )
-    rows: list[Example] = []
-    assigned: dict[str, str] = {}
-    seen: dict[str, str] = {}
-    for part, members in parts.items():
-        for number, record in enumerate(members, start=1):
-            row = reader.example(record, f"{part or 'row'}-{number}")
-            if row.id in seen:
-                raise UserError(f"{record.where}: id {row.id!r} was already used at {seen[row.id]}")
-            seen[row.id] = record.where
-            rows.append(row)
-            split = part or _split(record, columns)
-            if split:
-                assigned[row.id] = split
-    return SourceRows(tuple(rows), assigned)
+            place = _no_column(next(iter(tables.values())), column)
+            raise UserError(f"--columns {target}={column}: {place})")
+
+
+def _no_column(table: Table, column: str) -> str:
+    """Return the beginning of an error, up to what can be done."""
+    known = printable(", ".join(table.columns[:COLUMNS_SHOWN]))
+    return f"{table.header}: no column {column!r} (columns: {known}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,126 +141,81 @@ class _RowReader:
     columns: Mapping[str, str]
     required: tuple[str, ...]
     has_choices: bool
+    count: ColumnCount = field(default_factory=ColumnCount)
 
     def column(self, target: str) -> str:
         return self.columns.get(target, target)
 
+    def check_columns(self, table: Table) -> None:
+        for target in self.required:
+            column = self.column(target)
+            if not any(_has(record, column) for record in table):
+                remedy = f"name it with --columns {target}=COLUMN"
+                raise UserError(f"{_no_column(table, column)}; {remedy})")
+
     def text(self, record: Record, target: str) -> str:
         column = self.column(target)
         value = find(record.values, column)
-        if value is None and target not in self.required:
+        if value is None:
+            if target in self.required:
+                known = printable(", ".join(list(record.values)[:COLUMNS_SHOWN]))
+                missing = f"no column {column!r} (columns: {known})"
+                empty = f"column {column!r} is empty"
+                raise UserError(f"{record.where}: {empty if _has(record, column) else missing}")
             return ""
-        return text_of(value, record.where, column, target in ("id", "group", "label"))
+        text = text_of(value, record.where, column, target in ("id", "group", "label"))
+        if text:
+            self.count.add(target, column)
+        elif target in self.required:
+            raise UserError(f"{record.where}: column {column!r} is empty")
+        return text
 
-    def example(self, record: Record, default_id: str) -> Example:
-        for target in self.required:
-            column = self.column(target)
-            if not _has(record, column):
-                raise UserError(_place(record, column))
-            if not self.text(record, target):
-                raise UserError(f"{record.where}: column {column!r} is empty")
-        choices = _choices(record, self.column("choices")) if self.has_choices else None
-        row_id = self.text(record, "id") or default_id
+    def row(self, record: Record, part: str, default_id: str) -> ReadRow:
+        options = None
+        if self.has_choices:
+            column = self.column("choices")
+            options = options_of(find(record.values, column), record.where, column)
+            self.count.add("choices", column)
+        given = self.text(record, "id")
+        row_id = given or default_id
         row = Example(
             id=row_id,
             group=self.text(record, "group") or row_id,
             question=self.text(record, "question"),
             context=self.text(record, "context"),
             label=self.text(record, "label"),
-            rationales=dict(_rationales(record, self.columns)),
-            choices=choices,
+            rationales=dict(self.rationales(record)),
+            choices=options.texts if options else None,
         )
-        if row.label:
-            check_label(row, (), f"{record.where}: column {self.column('label')!r}")
-        return row
+        split = part or self.split(record)
+        return ReadRow(row, options, split, record.where, self.column("label"), bool(given))
 
+    def split(self, record: Record) -> str:
+        text = self.text(record, "split").lower()
+        if text and text not in SPLIT_ALIASES:
+            raise UserError(
+                f"{record.where}: column {self.column('split')!r} is {text!r} "
+                f"(allowed: {', '.join(sorted(SPLIT_ALIASES))}, or empty: drawn)"
+            )
+        return SPLIT_ALIASES[text] if text else ""
 
-def _place(record: Record, column: str) -> str:
-    known = printable(", ".join(list(record.values)[:20]))
-    return f"{record.where} has no column {column!r} (columns: {known})"
-
-
-def find(values: Mapping[str, Any], column: str) -> Any:
-    """Return the value of a column, or of a member written with dots; None where there is none."""
-    if column in values:
-        return values[column]
-    head, dot, rest = column.partition(".")
-    inner = values.get(head)
-    return find(inner, rest) if dot and isinstance(inner, Mapping) else None
+    def rationales(self, record: Record) -> Iterator[tuple[str, str]]:
+        named = [pair for pair in self.columns.items() if pair[0].startswith(RATIONALE)]
+        for target, column in named or DEFAULT_RATIONALES:
+            if target.endswith(EVERY):
+                found = members(record.values, column.removesuffix(EVERY))
+            else:
+                found = {target.removeprefix(RATIONALE): find(record.values, column)}
+            for source, value in found.items():
+                if is_missing(value) or (not named and isinstance(value, Mapping)):
+                    continue
+                check_source_name(source, record.where)
+                place = column.replace("*", source)
+                self.count.add(f"{RATIONALE}{source}", place)
+                yield source, text_of(value, record.where, place)
 
 
 def _has(record: Record, column: str) -> bool:
     if column.endswith(EVERY):
-        return bool(_members(record.values, column.removesuffix(EVERY)))
+        return bool(members(record.values, column.removesuffix(EVERY)))
     return column in record.values or find(record.values, column) is not None
-
-
-def text_of(value: Any, where: str, column: str, is_key: bool = False) -> str:
-    """Return a cell as text without outer spaces.
-
-    Args:
-        value: The cell.
-        where: File and line, for the error.
-        column: Its column, for the error.
-        is_key: For ids, labels and options: whole numbers and truth values are taken too, and
-            inner spaces count as one.
-    """
-    if isinstance(value, str):
-        return " ".join(value.split()) if is_key else value.strip()
-    if is_key and isinstance(value, int):
-        return str(value).lower() if isinstance(value, bool) else str(value)
-    kind = "empty" if value is None else f"of type {type(value).__name__}"
-    raise UserError(f"{where}: column {column!r} is {kind}, expected text")
-
-
-def _rationales(record: Record, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    named = [pair for pair in columns.items() if pair[0].startswith(RATIONALE)]
-    for target, column in named or DEFAULT_RATIONALES:
-        if target.endswith(EVERY):
-            members = _members(record.values, column.removesuffix(EVERY))
-        else:
-            members = {target.removeprefix(RATIONALE): find(record.values, column)}
-        for source, value in members.items():
-            if value is None or (not named and isinstance(value, Mapping)):
-                continue
-            check_source_name(source, record.where)
-            text = text_of(value, record.where, column.replace("*", source))
-            if text:
-                yield source, text
-
-
-def _members(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    inner = find(values, prefix)
-    if isinstance(inner, Mapping):
-        return dict(inner)
-    dotted = f"{prefix}."
-    return {name.removeprefix(dotted): v for name, v in values.items() if name.startswith(dotted)}
-
-
-def _choices(record: Record, column: str) -> tuple[str, ...]:
-    value = find(record.values, column)
-    if isinstance(value, str):
-        text = value.strip()
-        value = parse_json(text, record.where) if text.startswith("[") else text.split("|")
-    if not isinstance(value, list) or len(value) < 2:
-        raise UserError(
-            f"{record.where}: column {column!r} needs at least two options, as a list or as a|b|c"
-        )
-    options = tuple(text_of(option, record.where, column, is_key=True) for option in value)
-    if not all(options):
-        raise UserError(f"{record.where}: column {column!r} has an empty option")
-    return options
-
-
-def _split(record: Record, columns: Mapping[str, str]) -> str:
-    column = columns.get("split", "split")
-    value = find(record.values, column)
-    if value is None and "split" not in columns:
-        return ""
-    text = text_of(value, record.where, column).lower()
-    if text not in SPLIT_ALIASES:
-        raise UserError(
-            f"{record.where}: column {column!r} is {text!r} "
-            f"(allowed: {', '.join(sorted(SPLIT_ALIASES))})"
-        )
-    return SPLIT_ALIASES[text]

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
+from r2d_ray.data.reading.seen import ColumnUse
+from r2d_ray.data.reading.spellings import check_spellings
 from r2d_ray.errors import UserError
 from r2d_ray.method.label_kinds import LabelKind, kind_of
 
@@ -53,7 +55,7 @@ class Splits:
 
     `labels` is the fixed label set in a stable order, empty where rows bring their own choices.
     `dropped` counts rows that were left out, by reason. `warnings` are what the user should look at
-    before training on these rows, a line each.
+    before training on these rows, a line each. `use` is which column of a table became what.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Splits:
     provenance: Provenance
     dropped: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    use: ColumnUse | None = None
 
     def items(self) -> Iterable[tuple[str, tuple[Example, ...]]]:
         """Yield (split name, rows) in the order train, validation, test."""
@@ -137,7 +140,8 @@ def check_splits(splits: Splits) -> None:
     """Raise UserError unless the splits can be trained and scored.
 
     Checked: no split is empty; ids are unique; questions and labels are not empty; with a fixed
-    label set every label is in it and has a training row; with choices the label is one of them.
+    label set it has at least two, no two are one to a reader, and every label is in it and has a
+    training row; with choices the label is one of them.
     """
     seen: set[str] = set()
     for name, rows in splits.items():
@@ -152,6 +156,13 @@ def check_splits(splits: Splits) -> None:
                 raise UserError(f"{where}: the question is empty")
             check_label(row, splits.labels, where)
     if splits.labels:
+        counts = Counter(row.label for _, rows in splits.items() for row in rows)
+        check_spellings(splits.name, splits.labels, counts)
+        if len(splits.labels) == 1:
+            raise UserError(
+                f"{splits.name}: one label ({splits.labels[0]!r}) is nothing to learn "
+                "(is the label another column? --columns label=COLUMN)"
+            )
         counts = Counter(row.label for row in splits.train)
         missing = [label for label in splits.labels if not counts[label]]
         if missing:

@@ -1,17 +1,16 @@
-"""Files as records: JSON, JSONL, CSV and Parquet, where every record knows its file and line.
+"""Text and JSON files, and the rows of a table, where every row knows its file and line.
 
-Text is UTF-8, with or without a byte-order mark, lines end in LF or CRLF and have any length.
-Files are only read.
+Text is UTF-8, with or without a byte-order mark, plain or compressed as `.gz`; lines end in LF or
+CRLF and have any length. Files are only read.
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import gzip
 import json
-import os
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -33,16 +32,80 @@ class Record:
     values: dict[str, Any]
 
 
+class Table(list[Record]):
+    """The rows of one file, folder or split: a list that knows its columns.
+
+    `header` is where the columns are named (`file`, `file:line`), `columns` their names in order,
+    `notes` what reading it found that a user should know: rows left out, a separator.
+    """
+
+    def __init__(
+        self,
+        rows: Iterable[Record],
+        header: str,
+        columns: Iterable[str] | None = None,
+        notes: Iterable[str] = (),
+    ) -> None:
+        super().__init__(rows)
+        self.header = header
+        names = columns if columns is not None else (name for row in self for name in row.values)
+        self.columns = tuple(dict.fromkeys(names))
+        self.notes = tuple(notes)
+
+
+Parts = dict[str, list[Record]]
+"""Records by the split that their file or hub set names; "" where none is named."""
+
+
+def notes_of(parts: Parts) -> tuple[str, ...]:
+    """Return what reading these records found that a user should know."""
+    tables = (table for table in parts.values() if isinstance(table, Table))
+    return tuple(dict.fromkeys(note for table in tables for note in table.notes))
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a cell has no value: null, NaN, or a text without a sign."""
+    if value is None or isinstance(value, str):
+        return not value or value.isspace()
+    return isinstance(value, float) and value != value
+
+
+def left_out(where: str, count: int, thing: str, lacking: str) -> list[str]:
+    """Return a note that so many things (`row`, `column`) are left out, or none."""
+    ending, verb = ("", "is") if count == 1 else ("s", "are")
+    said = f"{where}: {count} {thing}{ending} without a {lacking} {verb} left out"
+    return [said] if count else []
+
+
+def filled_rows(rows: Iterable[Record], header: str, columns: Iterable[str] | None = None) -> Table:
+    """Return the rows that have a value in some column; a note counts the others.
+
+    Raises:
+        UserError: if no row has one.
+    """
+    every = list(rows)
+    kept = [row for row in every if not all(map(is_missing, row.values.values()))]
+    if not kept:
+        raise UserError(f"{header}: no row has a value")
+    notes = left_out(header, len(every) - len(kept), "row", "value")
+    return Table(kept, header, columns, notes)
+
+
 def read_text(path: Path) -> str:
-    """Return a file's text.
+    """Return a file's text; a file that ends in `.gz` is decompressed.
 
     Raises:
         UserError: if it cannot be read, is empty, or is not UTF-8 (with the line).
     """
     try:
-        data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+        data = path.read_bytes()
+        if path.suffix.lower() == ".gz":
+            data = gzip.decompress(data)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise UserError(f"{path}: not a whole gzip file ({error})") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -122,88 +185,3 @@ def read_jsonl(path: Path) -> list[Record]:
             raise UserError(f"{path}:{number}: type {kind}, expected one JSON object per line")
         records.append(Record(f"{path}:{number}", value))
     return records
-
-
-def read_csv(path: Path) -> list[Record]:
-    """Return the rows of a comma-separated file with a header; every value is a str.
-
-    Raises:
-        UserError: for a header without or with repeated names, a row of another length, an open
-            quote, or no row at all.
-    """
-    text = read_text(path)
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # the default refuses 128 KiB
-    lines = _csv_lines(path, text)
-    number, header = next(lines)
-    for name in header:
-        if not name.strip() or header.count(name) > 1:
-            raise UserError(f"{path}:{number}: column name {name!r} is empty or appears twice")
-    records = []
-    for number, values in lines:
-        if len(values) != len(header):
-            columns = f"{len(header)} columns" if len(header) > 1 else "1 column (split at commas)"
-            raise UserError(f"{path}:{number}: {len(values)} values, but the header has {columns}")
-        records.append(Record(f"{path}:{number}", dict(zip(header, values, strict=True))))
-    if not records:
-        raise UserError(f"{path}: a header but no rows")
-    return records
-
-
-def _csv_lines(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begin = 1
-    try:
-        for values in reader:
-            if values:
-                yield begin, values
-            begin = reader.line_num + 1
-    except csv.Error as error:
-        raise UserError(f"{path}:{begin}: not CSV: {error}") from None
-
-
-def read_parquet(path: Path) -> list[Record]:
-    """Return the rows of a Parquet file.
-
-    Raises:
-        UserError: if it is not a Parquet file, has a column twice, values unknown to Python, or no
-            row.
-    """
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        # ParquetFile, because read_table would take folder names such as `a=b` for columns.
-        table = pyarrow.parquet.ParquetFile(path).read()
-        for name in table.column_names:
-            if table.column_names.count(name) > 1:  # a row would keep the last one silently
-                raise UserError(f"{path}: column name {name!r} appears twice")
-        rows = table.to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise UserError(f"{path}: not a Parquet file: {str(error).splitlines()[0]}") from None
-    if not rows:
-        raise UserError(f"{path}: no rows")
-    return [Record(f"{path}: row {number}", row) for number, row in enumerate(rows, start=1)]
-
-
-TABLE_READERS: dict[str, Callable[[Path], list[Record]]] = {
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
-    ".json": read_jsonl,
-    ".csv": read_csv,
-    ".parquet": read_parquet,
-}
-
-
-def read_records(path: Path) -> list[Record]:
-    """Return the rows of a table file, told by its suffix.
-
-    Raises:
-        UserError: for a missing file, another suffix, or as the format's reader.
-    """
-    reader = TABLE_READERS.get(path.suffix.lower())
-    if not os.path.lexists(path):
-        raise UserError(f"{path}: no such file")
-    if reader is None or not os.path.isfile(path):
-        kinds = ", ".join(TABLE_READERS)
-        raise UserError(f"{path}: not a table file (allowed: a file that ends in {kinds})")
-    return reader(path)

@@ -7,6 +7,7 @@ touches the network.
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -14,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from r2d_ray.data.files import TABLE_READERS
 from r2d_ray.data.named_sets import NAMED_SETS, NamedSet
+from r2d_ray.data.reading.formats import ending_of
 from r2d_ray.errors import UserError, unknown
 
 HUB = "hub:"
@@ -86,7 +87,7 @@ def locate(request: DataRequest) -> Location:
             )
         return Location("hub", f"{address}@{revision}")
     path = Path(name)
-    if path.suffix.lower() in TABLE_READERS or os.path.exists(path) or "/" in name:
+    if ending_of(path) or path.suffix or os.path.exists(path) or "/" in name:
         return _path("--dataset", path, None)
     raise unknown("dataset", name, [*NAMED_SETS, "FILE", "hub:NAME@REVISION"])
 
@@ -122,4 +123,14 @@ def _path(flag: str, path: Path, named: str | None) -> Location:
         return Location("folder", str(path), named)
     if os.path.isfile(path):
         return Location("file", str(path), named)
-    raise UserError(f"{flag} {path}: no such file or folder")
+    raise UserError(f"{flag} {path}: no such file or folder{_near(path)}")
+
+
+def _near(path: Path) -> str:
+    """Return the name beside it that a mistyped path may mean, as a question, or nothing."""
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean {str(path.parent / close[0])!r}?" if close else ""

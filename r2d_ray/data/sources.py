@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from r2d_ray.data.columns import Parts, table_rows
+from r2d_ray.data.columns import table_rows
 from r2d_ray.data.examples import Provenance, Splits, check_splits
+from r2d_ray.data.files import Parts
 from r2d_ray.data.location import DataRequest, Location, locate, sample_instead
 from r2d_ray.data.named_sets import NAMED_SETS, NOT_STATED
 from r2d_ray.data.official.readers import OFFICIAL, in_official_columns, is_official
@@ -88,8 +89,10 @@ def _read(request: DataRequest, location: Location) -> Splits:
     notes = (*source.notes, *drawing_notes(source))
     licence = NAMED_SETS[location.named].licence if location.named else NOT_STATED
     provenance = Provenance(location.kind, location.address, licence, notes)
-    warnings = tuple(share_warnings(source, parts))
-    return Splits(location.name, train, validation, test, (), provenance, warnings=warnings)
+    forgotten = source.use.warnings() if source.use and not location.named else ()
+    warnings = (*forgotten, *share_warnings(source, parts))
+    made = Splits(location.name, train, validation, test, (), provenance, warnings=warnings)
+    return replace(made, use=source.use)
 
 
 def _rows(request: DataRequest, location: Location) -> SourceRows:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from r2d_ray.data.examples import Example
+from r2d_ray.data.reading.seen import ColumnUse
 from r2d_ray.data.rows.draw import (
     DRAWN_SHARE,
     MAX_LABELS,
@@ -30,12 +31,14 @@ LABEL_ORDERS = (("yes", "no", "maybe"),)
 class SourceRows:
     """What a reader hands over: the rows, the splits that the source itself names, what to note.
 
-    `assigned` maps a row's id to `train`, `validation` or `test`; rows not in it are free.
+    `assigned` maps a row's id to `train`, `validation` or `test`; rows not in it are free. `use`
+    is which column of a table became what.
     """
 
     rows: Rows
     assigned: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    use: ColumnUse | None = None
 
 
 def split_rows(source: SourceRows, seed: int) -> tuple[Rows, Rows, Rows]:

@@ -1,43 +1,39 @@
-"""Where tables come from: a file, a folder with a file per split, or a set of the hub."""
+"""Where tables come from: a file, a folder, a saved data set, or a set of the hub."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from r2d_ray.data.columns import SPLIT_ALIASES, Parts
-from r2d_ray.data.files import TABLE_READERS, Record, read_records
-from r2d_ray.errors import UserError, unknown
+from r2d_ray.data.files import Parts, Table
+from r2d_ray.data.reading.arrow_tables import dataset_rows, is_saved, read_saved
+from r2d_ray.data.reading.folders import read_table, shards, split_files, split_named
+from r2d_ray.data.reading.formats import read_records
+from r2d_ray.errors import UserError
 
 
 def read_parts(path: Path) -> Parts:
-    """Return the records of a table file, or of a folder's train / validation / test files.
+    """Return the records of a table file, a folder of them, or a saved data set.
 
     Raises:
-        UserError: for a folder with neither named splits nor exactly one table file.
+        UserError: for a folder that does not tell its splits or its one table (`split_files`).
     """
     if not os.path.isdir(path):
-        return {"": read_records(path)}
-    files = [f for f in sorted(path.iterdir()) if f.suffix.lower() in TABLE_READERS]
-    files = [f for f in files if not f.name.startswith(".")]
-    named: dict[str, Path] = {}
-    for file in files:
-        split = SPLIT_ALIASES.get(file.stem.lower())
-        if split in named:
-            raise UserError(f"{path}: both {named[split].name} and {file.name} are {split} sets")
-        if split:
-            named[split] = file
-    if named:
-        return {split: read_records(file) for split, file in named.items()}
-    if len(files) != 1:
-        found = ", ".join(file.name for file in files[:5]) or "none"
-        raise UserError(
-            f"{path}: expected train, validation and test files or exactly one table "
-            f"(found: {found})"
-        )
-    return {"": read_records(files[0])}
+        table = read_records(path)
+        if shards(path) > 1:
+            note = f"{path.name} alone is read, one of {shards(path)} files (all: name the folder)"
+            table.notes = (*table.notes, note)
+        return {"": table}
+    if is_saved(path):
+        return _by_split(read_saved(path), str(path))
+    files, others = split_files(path)
+    tables = {split: read_table(path, members) for split, members in files.items()}
+    if others:
+        names = ", ".join(file.name for file in others[:5])
+        first = next(iter(tables.values()))
+        first.notes = (*first.notes, f"{len(others)} files are not read: {names}")
+    return dict(tables)
 
 
 def hub_parts(name: str, config: str | None, revision: str) -> Parts:
@@ -55,27 +51,21 @@ def hub_parts(name: str, config: str | None, revision: str) -> Parts:
         raise UserError(
             f"hub:{name}@{revision}: cannot be loaded: {type(error).__name__}: {reason}"
         ) from None
+    where = f"hub:{name}@{revision}"
+    return _by_split(
+        {
+            split: dataset_rows(table, where, f"{where}: {split} row")
+            for split, table in loaded.items()
+        },
+        f"hub:{name}",
+    )
+
+
+def _by_split(tables: Mapping[str, Table], where: str) -> Parts:
     parts: Parts = {}
-    for split, table in loaded.items():
-        if split not in SPLIT_ALIASES:
-            raise unknown(f"split of hub:{name}", split, SPLIT_ALIASES)
-        classes = {
-            column: feature
-            for column, feature in table.features.items()
-            if isinstance(feature, datasets.ClassLabel)
-        }
-        where = f"hub:{name}@{revision}: {split} row"
-        parts[SPLIT_ALIASES[split]] = [
-            Record(f"{where} {number}", row | _class_names(row, classes))
-            for number, row in enumerate(table.to_list(), start=1)
-        ]
+    for name, table in tables.items():
+        split = split_named(name, where) if name else ""
+        if split in parts:
+            raise UserError(f"{where}: more than one of its splits is a {split} set")
+        parts[split] = table
     return parts
-
-
-def _class_names(row: Mapping[str, Any], classes: Mapping[str, Any]) -> dict[str, str | None]:
-    # The hub writes -1 for a class that is not public.
-    values = {column: row[column] for column in classes}
-    return {
-        column: classes[column].names[value] if value is not None and value >= 0 else None
-        for column, value in values.items()
-    }

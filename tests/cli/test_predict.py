@@ -191,8 +191,16 @@ def test_a_long_question_is_cut_and_answered(model: Path, predict: Predict, tmp_
 BAD_INPUT: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
     "empty": ("", [], ["notes.jsonl", "empty"]),
     "no JSON": ("question\n", [], ["notes.jsonl:1", "JSON"]),
-    "no question": ('{"id": "a", "note": "x"}\n', [], ["notes.jsonl:1", "'question'", "note"]),
-    "an empty question": ('{"question": " "}\n', [], ["notes.jsonl:1", "'question'", "empty"]),
+    "no question": (
+        '{"id": "a", "note": "x"}\n',
+        [],
+        ["notes.jsonl: no column", "'question'", "note"],
+    ),
+    "an empty question": (
+        '{"id": "a", "question": " "}\n',
+        [],
+        ["notes.jsonl:1", "'question'", "empty"],
+    ),
     "a number": ('{"question": 3}\n', [], ["notes.jsonl:1", "'question'", "int"]),
     "an id twice": ('{"question": "q", "id": "a"}\n' * 2, [], ["notes.jsonl:2", "'a'"]),
     "columns": ('{"question": "q"}\n', ["--columns", "question=ask"], ["question=ask"]),

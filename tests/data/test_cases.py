@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from r2d_ray.config import TrainConfig
-from r2d_ray.data.columns import table_rows
+from r2d_ray.data.card import card_lines, data_card
+from r2d_ray.data.columns import parse_columns, table_rows
 from r2d_ray.data.encode import text_table
 from r2d_ray.data.lengths import check_lengths, token_lengths
 from r2d_ray.data.location import DataRequest
@@ -25,37 +26,126 @@ pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason=f"no cases at {CASES}
 
 @dataclass(frozen=True)
 class Read:
-    """A case that is read: rows of train, validation and test, and a part of a note of the card."""
+    """Rows in all, those of splits that the case names, labels, and words of the card."""
 
-    sizes: tuple[int, int, int]
-    dataset: str = ""
-    columns: dict[str, str] = field(default_factory=dict)
-    note: str = ""
+    rows: int
+    of: dict[str, int] = field(default_factory=dict)
+    labels: tuple[str, ...] = ("yes", "no")
+    said: tuple[str, ...] = ()
 
 
-READ = {
-    "b3_pubmedqa_hub.parquet": Read((42, 9, 9), "pubmedqa", note="no official test ids"),
-    "b3_pubmedqa_fold/pqal_fold0": Read((35, 5, 20), "pubmedqa", note="test test_set.json"),
-    "b3_pubmedqa_fold/pqal_fold0/train_set.json": Read((35, 5, 20), "pubmedqa"),
-    "b3_pubmedqa_fold": Read((35, 5, 20), "pubmedqa"),
-    "c1_bioasq_null_ideal.json": Read((28, 6, 6), "bioasq"),
-    "d1_bioasq_training_overlaps_golden": Read((40, 20, 20), "bioasq", note="20 repeats"),
-    "d2_bioasq_testset_without_answers": Read((34, 6, 20), "bioasq", note="answer, left out: 5"),
-    "g2_medmcqa.csv": Read((42, 9, 9), "medmcqa"),
+@dataclass(frozen=True)
+class Refused:
+    """Words of the one line."""
+
+    said: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file or folder below the cases, asked for as a set of its own or as a named one."""
+
+    path: str
+    outcome: Read | Refused
+    columns: str = ""
+    named: str = ""
+
+
+FOLD = Read(
+    60,
+    {"train": 35, "validation": 5, "test": 20},
+    ("yes", "no", "maybe"),
+    ("test test_set.json",),
+)
+
+TABLE = {
+    "the index that pandas writes": Case(
+        "a1_pandas_index.csv", Read(40, said=("1 column without a name is left out",))
+    ),
+    "semicolons": Case(
+        "a2_semicolon.csv", Read(40, said=("values are separated by ';', not ','",))
+    ),
+    "a JSON array": Case("a3_array.json", Read(40)),
+    "blank rows at the end": Case(
+        "a4_blank_rows_at_end.csv", Read(40, said=("rows without a value are left out",))
+    ),
+    "class names in Parquet": Case("b1_classlabel.parquet", Read(40)),
+    "a snapshot of the hub": Case("b2_hub_snapshot", Read(40, {"test": 10})),
+    "the data folder of a snapshot": Case("b2_hub_snapshot/data", Read(40, {"test": 10})),
+    "one file of a snapshot": Case("b2_hub_snapshot/data/train-00000-of-00001.parquet", Read(30)),
+    "a saved DatasetDict": Case("b2_saved_dataset_dict", Read(40, {"test": 10})),
+    "a saved Dataset": Case("b2_saved_dataset_dict/train", Read(30)),
+    "NaN for a missing rationale": Case("c2_nan_rationale.jsonl", Read(40)),
+    "rows without a split": Case(
+        "c3_empty_split_cells.csv", Read(40, {"test": 6}, said=("rows that name no split: 10 (",))
+    ),
+    "labels in two letter cases": Case(
+        "e1_label_case.csv", Refused(("labels 'Yes' (", "and 'yes' (", "write one of them"))
+    ),
+    "one label": Case("e2_one_class.csv", Refused(("one label ('yes') is nothing to learn",))),
+    "a far date that is not used": Case(
+        "f2_unused_far_date.parquet", Read(40, said=("not used: ",))
+    ),
+    "options as an object": Case(
+        "g1_options_dict.jsonl", Read(40, labels=()), "choices=options,label=answer"
+    ),
+    "answers that are keys": Case(
+        "g1_options_dict.jsonl",
+        Read(40, labels=(), said=("labels are the keys of options",)),
+        "choices=options,label=answer_idx",
+    ),
+    "ids that restart": Case(
+        "i1_ids_restart", Read(40, {"test": 12}, said=("every id has its split's name before it",))
+    ),
+    "PubMedQA of the hub": Case(
+        "b3_pubmedqa_hub.parquet",
+        Read(60, labels=("yes", "no", "maybe"), said=("no official test ids",)),
+        named="pubmedqa",
+    ),
+    "a fold of PubMedQA": Case("b3_pubmedqa_fold/pqal_fold0", FOLD, named="pubmedqa"),
+    "a fold's training file": Case(
+        "b3_pubmedqa_fold/pqal_fold0/train_set.json", FOLD, named="pubmedqa"
+    ),
+    "a folder with one fold": Case("b3_pubmedqa_fold", FOLD, named="pubmedqa"),
+    "BioASQ with null": Case("c1_bioasq_null_ideal.json", Read(40), named="bioasq"),
+    "training and golden files": Case(
+        "d1_bioasq_training_overlaps_golden",
+        Read(80, {"train": 40, "validation": 20, "test": 20}, said=("20 repeats",)),
+        named="bioasq",
+    ),
+    "a test set without answers": Case(
+        "d2_bioasq_testset_without_answers",
+        Read(60, {"test": 20}, said=("answer, left out: 5",)),
+        named="bioasq",
+    ),
+    "MedMCQA as text": Case("g2_medmcqa.csv", Read(60, labels=()), named="medmcqa"),
+    "whole floats as labels": Case("j1_float_labels.parquet", Read(40, labels=("1", "2", "3"))),
 }
-"""By path below the cases' folder; without a dataset the path is the dataset."""
 
 
-@pytest.mark.parametrize("case", READ)
-def test_a_case_is_read(case):
-    right, path = READ[case], CASES / case
+@pytest.mark.parametrize("name", TABLE)
+def test_case(name):
+    case = TABLE[name]
+    path = CASES / case.path
     request = DataRequest(
-        right.dataset or str(path), data=path if right.dataset else None, columns=right.columns
+        case.named or str(path),
+        data=path if case.named else None,
+        columns=parse_columns(case.columns),
     )
+    if isinstance(case.outcome, Refused):
+        with pytest.raises(UserError) as error:
+            load_splits(request)
+        assert all(words in str(error.value) for words in case.outcome.said), error.value
+        assert "\n" not in str(error.value)
+        return
     splits = load_splits(request)
-    assert tuple(len(rows) for _, rows in splits.items()) == right.sizes
+    card = "\n".join(card_lines(data_card(splits)))
+    sizes = {split: len(rows) for split, rows in splits.items()}
+    assert sum(sizes.values()) == case.outcome.rows, card
+    assert {split: sizes[split] for split in case.outcome.of} == case.outcome.of, card
+    assert splits.labels == case.outcome.labels
     assert splits.dropped == {}
-    assert right.note in " ".join(splits.provenance.notes)
+    assert all(words in card for words in case.outcome.said), card
 
 
 def test_f4_a_bioasq_test_file_is_read_for_prediction():

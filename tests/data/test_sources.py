@@ -256,11 +256,11 @@ def hub(monkeypatch):
 
 def test_a_hub_set_with_columns(hub):
     asked, parts = hub
-    parts["train"] = [Record(f"row {i}", {"q": f"Q{i}?", "label": "a"}) for i in range(20)]
+    parts["train"] = [Record(f"row {i}", {"q": f"Q{i}?", "label": "ab"[i % 2]}) for i in range(40)]
     request = DataRequest("hub:owner/set@v1", profile="paper", columns={"question": "q"})
     splits = load_splits(request)
     assert asked == [("owner/set", None, "v1")]
-    assert [len(rows) for _, rows in splits.items()] == [14, 3, 3]
+    assert [len(rows) for _, rows in splits.items()] == [28, 6, 6]
     assert (splits.provenance.kind, splits.provenance.address) == ("hub", "owner/set@v1")
 
 

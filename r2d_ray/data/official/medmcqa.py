@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from r2d_ray.data.columns import Parts
-from r2d_ray.data.files import Record
+from r2d_ray.data.files import Parts, Record
 from r2d_ray.errors import UserError
 
 LETTERS = ("a", "b", "c", "d")

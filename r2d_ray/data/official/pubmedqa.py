@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from r2d_ray.data.columns import Parts, find
 from r2d_ray.data.examples import Example, normalised
-from r2d_ray.data.files import FilledText, Record, Text, checked, parse_json, read_json
+from r2d_ray.data.files import FilledText, Parts, Record, Text, checked, parse_json, read_json
 from r2d_ray.data.official.bioasq_files import without_nulls
 from r2d_ray.data.official.llm_rationales import LLM_RATIONALES, with_written
 from r2d_ray.data.official.pubmedqa_files import find_pubmedqa, official_test_ids
+from r2d_ray.data.reading.cells import find
 from r2d_ray.data.splits import Rows, SourceRows
 from r2d_ray.errors import UserError
 from r2d_ray.storage import printable

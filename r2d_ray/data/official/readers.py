@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from r2d_ray.data.columns import Parts, table_rows
-from r2d_ray.data.files import read_json
+from r2d_ray.data.columns import table_rows
+from r2d_ray.data.files import Parts, notes_of, read_json
 from r2d_ray.data.official.bioasq import bioasq_unlabelled, read_bioasq
 from r2d_ray.data.official.bioasq_files import TASK_B_KEYS
 from r2d_ray.data.official.layout import is_table
@@ -60,9 +60,9 @@ def in_official_columns(parts: Parts, named: str, beside: Path | None) -> Source
     if named == "pubmedqa" and has_hub_columns(parts):
         return pubmedqa_of_hub(parts, beside)
     if named == "medmcqa":
-        parts, notes = medmcqa_parts(parts)
-        source = table_rows(parts, {})
-        return replace(source, notes=(*notes, *source.notes))
+        own, notes = medmcqa_parts(parts)
+        source = table_rows(own, {})
+        return replace(source, notes=(*notes_of(parts), *notes, *source.notes))
     return table_rows(parts, {})
 
 
