@@ -73,7 +73,12 @@ def _card_notes(content: str, card: Mapping[str, Any]) -> list[str]:
     for source, words in card["rationale_words"].items():
         lengths = ", ".join(f"{key} {words[key]:.0f}" for key in LENGTHS)
         notes.append(f"{name}: rationale {source}: {lengths} words")
-    return notes + [f"{name}: dropped {count}: {why}" for why, count in card["dropped"].items()]
+    notes += [f"{name}: dropped {count}: {why}" for why, count in card["dropped"].items()]
+    measured = card.get("tokens", {})
+    shares = [f"{split} {m['share_cut']:.1%}" for split, m in measured.items() if m["share_cut"]]
+    if shares:
+        notes.append(f"{name}: rows cut to max_input_length: {', '.join(shares)}")
+    return notes + [f"{name}: {text}" for text in card.get("warnings", ())]
 
 
 def _parts(counts: Mapping[str, int]) -> str:

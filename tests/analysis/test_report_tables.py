@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from statistics import stdev
 
 import pytest
@@ -577,6 +578,16 @@ def test_data_is_shown_once_by_split_with_its_balance() -> None:
     assert table.rows[0]["rationales"] == "llm 7"
     assert said(table, "made: dropped 1: train row: empty")
     assert said(table, "licence none")
+
+
+def test_cut_rows_and_the_warnings_of_the_card_stand_with_the_data() -> None:
+    made = comparison({"r2d-1": RIGHT})
+    tokens = {"train": {"share_cut": 0.25}, "validation": {"share_cut": 0.0}}
+    card = {**made.info.data_card, "tokens": tokens, "warnings": ["look at this"]}
+    info = made.info.model_copy(update={"data_card": card})
+    table = tables_of(replace(made, info=info))["data"]
+    assert said(table, "made: rows cut to max_input_length: train 25.0%")
+    assert said(table, "made: look at this")
 
 
 def test_a_broken_data_card_is_refused_in_one_line() -> None:
