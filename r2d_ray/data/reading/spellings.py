@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from r2d_ray.errors import UserError
 
@@ -25,7 +25,7 @@ def near_key(label: str) -> str:
     return WHOLE_FLOAT.sub(r"\1", seen) if WHOLE_FLOAT.fullmatch(seen) else seen
 
 
-def check_spellings(name: str, labels: Sequence[str], counts: Counter[str]) -> None:
+def check_spellings(name: str, labels: Sequence[str], counts: Mapping[str, int]) -> None:
     """Raise UserError where two labels of a fixed set are one label to a reader.
 
     Args:
