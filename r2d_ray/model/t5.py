@@ -22,9 +22,11 @@ from transformers import (
 )
 
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig
-from r2d_ray.errors import UserError
+from r2d_ray.errors import UserError, meant
+from r2d_ray.model.checkpoint import check_has_tokenizer, check_is_model, check_tokenizer
 from r2d_ray.model.cpu_attention import BLOCKWISE
 from r2d_ray.model.cpu_layers import use_kernels
+from r2d_ray.model.hub import only_local
 from r2d_ray.model.scratch import (
     SCRATCH_SHAPES,
     SCRATCH_VOCABULARY,
@@ -44,14 +46,20 @@ def load_tokenizer(config: TrainConfig, texts: Iterable[str]) -> PreTrainedToken
     """
     if config.model in SCRATCH_MODELS:
         return train_tokenizer(texts)
-    check_checkpoint(config)
+    architecture = check_checkpoint(config)
+    if (folder := Path(config.model)).is_dir():
+        check_has_tokenizer(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            config.model, revision=config.model_revision, trust_remote_code=False
+            config.model,
+            revision=config.model_revision,
+            local_files_only=only_local(config.model),
+            trust_remote_code=False,
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # tokenizers raises bare Exceptions for files it cannot read
         raise UserError(f"--model {config.model}: no tokenizer: {_first_line(error)}") from None
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    check_tokenizer(config.model, tokenizer, architecture)
     return tokenizer
 
 
@@ -61,13 +69,27 @@ def check_checkpoint(config: TrainConfig) -> T5Config:
     Raises:
         UserError: if there is none, or if it is of another family than T5.
     """
+    folder = Path(config.model)
+    if folder.is_dir():
+        check_is_model(folder)
+    elif near := meant(config.model, SCRATCH_MODELS):
+        raise UserError(
+            f"--model {config.model}: no such folder; did you mean {' or '.join(near)}? (allowed: "
+            f"{', '.join(SCRATCH_MODELS)}, a T5-family folder or hub name)"
+        )
     try:
         found = AutoConfig.from_pretrained(
-            config.model, revision=config.model_revision, trust_remote_code=False
+            config.model,
+            revision=config.model_revision,
+            local_files_only=only_local(config.model),
+            trust_remote_code=False,
         )
     except (OSError, ValueError) as error:
+        why = _first_line(error)
+        if only_local(config.model) and not folder.is_dir():
+            why = "no such folder, and the hub cannot be reached"
         raise UserError(
-            f"--model {config.model}: {_first_line(error)} (allowed: --model FOLDER of a T5, "
+            f"--model {config.model}: {why} (allowed: --model FOLDER of a T5, "
             "a hub name that this machine can reach, or the random weights of --profile embedded: "
             f"{', '.join(SCRATCH_MODELS)})"
         ) from None
@@ -119,22 +141,29 @@ def load_weights(name: str, revision: str | None = None, **overrides: Any) -> Pr
     """
     flush_subnormals()
     try:
-        model = AutoModelForSeq2SeqLM.from_pretrained(
+        model, loaded = AutoModelForSeq2SeqLM.from_pretrained(
             name,
             revision=revision,
             use_safetensors=True,
+            local_files_only=only_local(name),
+            output_loading_info=True,
             trust_remote_code=False,  # unset, it is asked for at the terminal
             dtype=torch.float32,
             **overrides,
         )
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"--model {name}: no safetensors weights: {_first_line(error)}") from None
+    if missing := sorted(loaded["missing_keys"]):
+        raise UserError(
+            f"--model {name}: {len(missing)} weights are missing, {missing[0]} among them "
+            "(allowed: a file with every weight; none is drawn at random)"
+        )
     assert isinstance(model, PreTrainedModel)
     return model
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def count_parameters(config: TrainConfig) -> int:

@@ -15,8 +15,6 @@ from r2d_ray.method.label_kinds import FIXED
 from r2d_ray.search.space import SearchSpace
 from r2d_ray.study.folder import read_info, read_trials
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-
 
 NO_CLASSES = {"choices": "options of their own", "open": "labels that may be any text"}
 """What rows without a fixed label set have, by the kind's word."""
@@ -26,20 +24,21 @@ def with_model(config: TrainConfig) -> TrainConfig:
     """Return the config with its model as every process may name it: a folder by its whole path.
 
     Raises:
-        UserError: for a model outside the T5 family, or a folder without safetensors weights.
+        UserError: for a model outside the T5 family, weights that are not those of its
+            config.json, and a tokenizer that does not fit them.
     """
     if config.model in SCRATCH_MODELS:
         return config
-    from r2d_ray.model.t5 import check_checkpoint
+    from r2d_ray.model.checkpoint import check_weights
+    from r2d_ray.model.t5 import check_checkpoint, load_tokenizer
 
-    check_checkpoint(config)
+    architecture = check_checkpoint(config)
     folder = Path(config.model)
+    if folder.is_dir():
+        check_weights(folder, architecture)
+    load_tokenizer(config, ())
     if not folder.is_dir():
         return config
-    if not any((folder / name).is_file() for name in WEIGHTS):
-        raise UserError(
-            f"--model {config.model}: no safetensors weights (allowed: a folder with {WEIGHTS[0]})"
-        )
     return config.model_copy(update={"model": str(folder.resolve())})
 
 
