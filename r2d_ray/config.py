@@ -194,7 +194,7 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> TrainConfig:
-        if self.cycle_loss_weight > 0 and self.zero_stage == 3:
+        if self.cycle_loss_weight > 0 and self.effective_zero_stage == 3:
             raise ValueError(
                 "cycle_loss_weight needs the whole embedding (allowed: zero_stage 0 to 2)"
             )
@@ -211,6 +211,13 @@ class TrainConfig(BaseModel):
                 "(allowed at label_loss_weight = 1: macro_f1, accuracy)"
             )
         return self
+
+    @property
+    def effective_zero_stage(self) -> int:
+        """The ZeRO stage that runs: a DeepSpeed file's, else `zero_stage`."""
+        section = (self.deepspeed_config or {}).get("zero_optimization")
+        stage = section.get("stage") if isinstance(section, dict) else None
+        return stage if isinstance(stage, int) else self.zero_stage
 
     @property
     def needs_running_means(self) -> bool:

@@ -30,6 +30,7 @@ from r2d_ray.search.space import SearchSpace, load_search_space
 from r2d_ray.study.folder import check_name
 from r2d_ray.study.identity import study_info
 from r2d_ray.study.settings import CompareSettings
+from r2d_ray.training.deepspeed_file import check_deepspeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,7 @@ def _plan(settings: CompareSettings, capacity: Capacity) -> ComparePlan:
         check_plan(arms)
     for arm in arms:
         check_data(splits, arm.config)
+        check_deepspeed(arm.config)
     what = grid.name if grid else "compare"
     name = settings.name or f"{splits.name}-{what}-{Path(config.model).name}"
     check_name(name)

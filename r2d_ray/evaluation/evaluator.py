@@ -123,7 +123,7 @@ class Evaluator:
 
     @property
     def _synced(self) -> bool:
-        return self.config.zero_stage == 3 and self.world_size > 1
+        return self.config.effective_zero_stage == 3 and self.world_size > 1
 
     @property
     def _decoded_at_once(self) -> int:

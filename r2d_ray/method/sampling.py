@@ -230,7 +230,7 @@ def generated_prompts(
         tokenizer,
         *predict_prompt,
         config.max_label_length,
-        synced=config.zero_stage == 3,
+        synced=config.effective_zero_stage == 3,
         over_padding=config.r2d_c_variant == "authors",
     )
     core.train()

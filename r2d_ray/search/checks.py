@@ -15,7 +15,6 @@ from r2d_ray.method.label_kinds import FIXED
 from r2d_ray.search.space import SearchSpace
 from r2d_ray.study.folder import read_info, read_trials
 
-
 NO_CLASSES = {"choices": "options of their own", "open": "labels that may be any text"}
 """What rows without a fixed label set have, by the kind's word."""
 

@@ -25,6 +25,7 @@ from r2d_ray.study.folder import check_name, read_info
 from r2d_ray.study.identity import study_info
 from r2d_ray.study.place import root_of
 from r2d_ray.study.settings import CompareSettings, SearchSettings, StudySettings
+from r2d_ray.training.deepspeed_file import check_deepspeed
 
 NAMED_SPACES = ("bioasq", "pubmedqa", "triage")  # sets that have a space of their own
 
@@ -151,6 +152,7 @@ def _plan(settings: SearchSettings, capacity: Capacity) -> StudyPlan:
     config = build_config({**values, "selection_metric": loaded.metric, "model": config.model})
     space, dropped = prepare_space(loaded, values, fixed)
     settings = within_grid(settings, space)
+    check_deepspeed(config)
     if settings.warm_start:
         check_warm_start(Path(settings.warm_start), space)
     name = study_name(settings, splits.name, config)

@@ -22,14 +22,15 @@ def export_best(
     from transformers import AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
+    from r2d_ray.model.portable import save_model, save_tokenizer
     from r2d_ray.model.t5 import load_weights
 
     transformers_logging.disable_progress_bar()
 
     with whole_folder(folder) as part:
         # Loaded and saved anew: a sharded run writes tied weights several times over.
-        load_weights(str(weights)).save_pretrained(part)
-        AutoTokenizer.from_pretrained(tokenizer_dir).save_pretrained(part)
+        save_model(load_weights(str(weights)), part)
+        save_tokenizer(AutoTokenizer.from_pretrained(tokenizer_dir), part)
         write_json(part / MODEL_FILE, described(info, record))
         (part / "README.md").write_text(model_card(info, record), encoding="utf-8")
 

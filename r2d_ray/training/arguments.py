@@ -1,6 +1,6 @@
 """The fields of one stage under transformers' names and as a DeepSpeed configuration.
 
-The only file that knows DeepSpeed's keys.
+The only file that imports DeepSpeed; deepspeed_file.py checks what users write for it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel
 from transformers import TrainingArguments
 
 from r2d_ray.config import TrainConfig
@@ -139,6 +140,18 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
             _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
         )
     return merged
+
+
+def deepspeed_sections() -> dict[str, type[BaseModel]]:
+    """Return DeepSpeed's own classes of the sections that it checks, by section."""
+    from deepspeed.runtime.precision_config import DeepSpeedBF16Config, DeepSpeedFP16Config
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
+    return {
+        "zero_optimization": DeepSpeedZeroConfig,
+        "bf16": DeepSpeedBF16Config,
+        "fp16": DeepSpeedFP16Config,
+    }
 
 
 def prepare_process(config: TrainConfig) -> None:

@@ -1,0 +1,92 @@
+"""A DeepSpeed file against DeepSpeed's own keys and against the flags."""
+
+from typing import Any
+
+import pytest
+from conftest import tiny_config
+
+from r2d_ray.config import build_config
+from r2d_ray.errors import UserError
+from r2d_ray.training.deepspeed_file import check_deepspeed
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a section misspelt": ({"zero_optimisation": {"stage": 2}}, "did you mean 'zero_optimization'"),
+    "no section at all": ({"nonsense": 1}, "unknown --deepspeed-config key 'nonsense'"),
+    "a key misspelt": ({"zero_optimization": {"stge": 2}}, "did you mean 'stage'"),
+    "a section of another kind": ({"zero_optimization": 2}, "JSON object"),
+    "a value of another kind": ({"zero_optimization": {"overlap_comm": "maybe"}}, "overlap_comm"),
+    "a stage that is none": ({"zero_optimization": {"stage": 7}}, "zero_optimization"),
+    "another stage": (
+        {"zero_optimization": {"stage": 3}},
+        "stage = 3 contradicts --zero-stage = 2",
+    ),
+    "fp16": ({"fp16": {"enabled": True}}, "fp16.enabled = True contradicts"),
+    "bf16 without the flag": ({"bf16": {"enabled": True}}, "contradicts bf16 = False"),
+    "micro batch": ({"train_micro_batch_size_per_gpu": 5}, "per_device_train_batch_size = 4"),
+    "accumulation": ({"gradient_accumulation_steps": 7}, "gradient_accumulation_steps = 3"),
+    "global batch": ({"train_batch_size": 7}, "= 24"),
+    "clipping": ({"gradient_clipping": 0.25}, "max_grad_norm = 1.0"),
+    "a learning rate": ({"optimizer": {"type": "AdamW", "params": {"lr": 1e-3}}}, "learning_rate"),
+    "steps": ({"scheduler": {"type": "W", "params": {"total_num_steps": 9}}}, "max_steps"),
+}
+FITS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "auto": {
+        "train_batch_size": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "gradient_clipping": "auto",
+        "bf16": {"enabled": "auto"},
+        "fp16": {"enabled": "auto"},
+        "zero_optimization": {"stage": 2, "reduce_bucket_size": "auto"},
+        "optimizer": {"type": "AdamW", "params": {"lr": "auto", "weight_decay": "auto"}},
+    },
+    "the same as the flags": {
+        "train_batch_size": 24,
+        "train_micro_batch_size_per_gpu": 4,
+        "gradient_accumulation_steps": 3,
+        "gradient_clipping": 1.0,
+        "zero_optimization": {"stage": 2},
+        "fp16": {"enabled": False},
+    },
+    "offload": {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}},
+    "printing": {"steps_per_print": 7, "wall_clock_breakdown": True},
+}
+
+
+def check(users: dict[str, Any], **more: Any) -> None:
+    flags = {
+        "zero_stage": 2,
+        "per_device_train_batch_size": 4,
+        "num_workers": 2,
+        "gradient_accumulation_steps": 3,
+        "max_grad_norm": 1.0,
+    }
+    check_deepspeed(tiny_config(**{**flags, "deepspeed_config": users, **more}))
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_deepspeed_would_not_heed_is_refused_in_one_line(case: str) -> None:
+    users, said = REFUSED[case]
+    with pytest.raises(UserError, match=said) as caught:
+        check(users)
+    assert "--deepspeed-config" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("case", FITS)
+def test_what_says_the_same_as_the_flags_passes(case: str) -> None:
+    check(FITS[case])
+
+
+def test_without_the_flag_the_file_chooses_the_stage() -> None:
+    check({"zero_optimization": {"stage": 3}}, zero_stage=0)
+    users = {"zero_optimization": {"stage": 3}}
+    assert tiny_config(deepspeed_config=users).effective_zero_stage == 3
+    assert tiny_config(zero_stage=2, deepspeed_config={}).effective_zero_stage == 2
+
+
+def test_the_cycle_loss_goes_by_the_stage_that_runs() -> None:
+    values = {**tiny_config().model_dump(), "cycle_loss_weight": 0.1}
+    with pytest.raises(UserError, match="whole embedding"):
+        build_config({**values, "deepspeed_config": {"zero_optimization": {"stage": 3}}})
