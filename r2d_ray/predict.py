@@ -120,6 +120,7 @@ def predict_rows(
     from transformers.utils import logging as transformers_logging
 
     from r2d_ray.data.encode import set_tokens, text_table
+    from r2d_ray.evaluation.calibration import calibrated_outputs
     from r2d_ray.evaluation.evaluator import Evaluator
     from r2d_ray.evaluation.predictions import predictions
     from r2d_ray.method.labels import prompt_table
@@ -145,10 +146,10 @@ def predict_rows(
     table = prompt_table(tokenizer, tokens, device)
     evaluator = Evaluator(model, tokenizer, table, config)
     tokenised = text_table(rows, tokenizer, labels, config)
-    chosen = evaluator.labels(tokenised)
-    rationales = None
-    if config.trains_rationales:
-        rationales = evaluator.rationales(tokenised, [output.label for output in chosen])
+    fitted = read_model_file(model_dir).calibration
+    chosen = calibrated_outputs(evaluator.labels(tokenised), fitted, labels)
+    shown = [output.label for output in chosen]
+    rationales = evaluator.rationales(tokenised, shown) if config.trains_rationales else None
     return predictions(tokenised, chosen, labels, rationales)
 
 

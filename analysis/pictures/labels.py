@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.groups import Group, labels_of
+from analysis.groups import Group, Score, labels_of, over_seeds
 from analysis.pictures.heat import Heat, draw_heats
 from analysis.pictures.lines import Line, Panel, draw_panels
 from analysis.pictures.style import Picture, counted, listed, number, percent, styles
-from r2d_ray.evaluation.label_metrics import Counts, calibration_scores, confusion
+from r2d_ray.evaluation.label_metrics import Counts, confusion
 from r2d_ray.records import Prediction
 
 BINS = 10
+ECE = Score("ece", "ECE")  # of each run, as in the tables: pooled rows would look better
 OUT_OF_SET = "none of them"
 
 
@@ -138,7 +139,9 @@ def _calibration(found: Sequence[Outputs]) -> Picture | str:
             )
         )
         told = [f"{number(b.confidence, 2)}: {number(b.accuracy, 2)} of {b.rows}" for b in bins]
-        words.append(f"{name} (expected calibration error {number(_ece(outputs))}) {listed(told)}")
+        error = over_seeds(outputs.group, ECE)
+        mean = f" (expected calibration error {number(error.mean)})" if error else ""
+        words.append(f"{name}{mean} {listed(told)}")
     if not lines:
         return "calibration: no predictions have label probabilities"
     panels = [
@@ -148,17 +151,11 @@ def _calibration(found: Sequence[Outputs]) -> Picture | str:
     whole = Panel("", "confidence", "share right", tuple(lines), (0, 1), (0, 1), equal=True)
     description = (
         "How often a label of a given confidence is right, in tenths of the confidence, pooled "
-        "over seeds; on the dotted line both agree, below it the model is too sure; larger marks "
+        "over seeds (the error is their mean); on the dotted line both agree, below it the model "
+        "is too sure; larger marks "
         f"hold more rows. Mean confidence: share right of rows, for {'. For '.join(words)}."
     )
     if without:
         description += f" Without probabilities: {', '.join(without)}."
     printed, page = draw_panels(panels, columns=min(3, len(panels)), page=[whole])
     return Picture("calibration", "Calibration", description, printed, page)
-
-
-def _ece(outputs: Outputs) -> float:
-    rows = [row for row in outputs.rows if row.probabilities]
-    gold = [row.gold_label or "" for row in rows]
-    scores = calibration_scores(gold, [r.probabilities for r in rows], outputs.labels, BINS)
-    return scores["ece"]

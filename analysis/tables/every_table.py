@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from analysis.groups import groups_of
 from analysis.published import PublishedValue, read_published
 from analysis.studies import Study
+from analysis.tables.calibration import calibration_table
 from analysis.tables.controls import bag_of_words_table, controls_table
 from analysis.tables.differences import differences_table, other_differences_table
 from analysis.tables.grids import ablation_table, sensitivity_table
@@ -17,7 +18,6 @@ from analysis.tables.rationales import (
     sources_table,
 )
 from analysis.tables.scores import (
-    calibration_table,
     classes_table,
     main_table,
     published_table,
@@ -56,7 +56,7 @@ def report_tables(
         alignment_table(groups),
         plausibility_table(groups),
         classes_table(groups),
-        calibration_table(groups),
+        calibration_table(studies, groups),
         searches_table(studies),
         settings_table(studies, groups),
         data_table(studies),

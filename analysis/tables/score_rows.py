@@ -46,15 +46,24 @@ def columns_of(scores: Iterable[Score]) -> tuple[Column, ...]:
 
 
 def score_table(
-    name: str, title: str, groups: Sequence[Group], scores: Sequence[Score], reason: str
+    name: str,
+    title: str,
+    groups: Sequence[Group],
+    scores: Sequence[Score],
+    reason: str,
+    more: Sequence[Row] = (),
 ) -> Table:
-    """Return a table of test scores over seeds; scores that no group has are left out."""
-    there = [score for score in scores if any(group.values(score.key) for group in groups)]
+    """Return a table of test scores over seeds, with `more` rows below; absent scores left out."""
+    there = [
+        score
+        for score in scores
+        if any(group.values(score.key) for group in groups) or any(score.key in row for row in more)
+    ]
     if not there:
         return nothing(name, title, reason)
-    rows = tuple(who(g) | {score.key: over_seeds(g, score) for score in there} for g in groups)
+    rows = [who(g) | {score.key: over_seeds(g, score) for score in there} for g in groups]
     columns = (*who_columns(groups), SEEDS, *columns_of(there))
-    return Table(name, title, columns, rows, notes_on(groups, there))
+    return Table(name, title, columns, (*rows, *more), notes_on(groups, there))
 
 
 def no_interval(rows: Sequence[Row], key: str) -> tuple[str, ...]:

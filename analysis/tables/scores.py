@@ -1,4 +1,4 @@
-"""Tables with a line per group of arms: the main comparison, classes, calibration."""
+"""Tables with a line per group of arms: the main comparison, classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from analysis.tables.score_rows import (
     columns_of,
     no_interval,
     nothing,
-    score_table,
     who,
     who_columns,
 )
@@ -39,14 +38,6 @@ MAIN = (
     Score("sufficiency", "Sufficiency, %"),
     Score("reader_consistency", "Consistency (reader), %"),
     Score("reader_sufficiency", "Sufficiency (reader), %"),
-)
-CALIBRATION = (
-    Score("ece", "ECE, %"),
-    Score("brier", "Brier", 1.0, 3),
-    Score("nll", "NLL, nats", 1.0, 3),
-    Score("out_of_set_rate", "Out of set, %"),
-    Score("generated_out_of_set_rate", "Out of set, generated, %"),
-    Score("generated_agreement", "Generated = chosen, %"),
 )
 DOSE = (
     Score("sampled_share", "Prompts sampled, %"),
@@ -134,12 +125,6 @@ def untested(groups: Iterable[Group]) -> tuple[str, ...]:
     names = [group.name for group in groups if group.sampling_untested]
     said = "too few shown labels changed for scheduled sampling to be tested: "
     return (said + ", ".join(names),) if names else ()
-
-
-def calibration_table(groups: Sequence[Group]) -> Table:
-    """Return how far label probabilities can be believed, and how often a text is no label."""
-    title = "Calibration of the label probabilities, and outputs outside the label set"
-    return score_table("calibration", title, groups, CALIBRATION, "no arm has test scores")
 
 
 def classes_table(groups: Sequence[Group]) -> Table:

@@ -14,6 +14,7 @@ from rich.table import Table
 from r2d_ray.cli.control_lines import setting_lines
 from r2d_ray.comparison.arms import Arm
 from r2d_ray.config import TrainConfig
+from r2d_ray.evaluation.calibration_words import calibration_line
 from r2d_ray.method.variants import Method
 from r2d_ray.search.plan import StudyPlan
 from r2d_ray.search.tuner import Event, StudyNote
@@ -111,6 +112,8 @@ def result_lines(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for row, scores in table.items():
         cells = [cell(scores.get(key), digits) for _, key, digits in SCORES]
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    said = {row: line for row, scores in table.items() if (line := calibration_line(scores))}
+    lines += [f"{row}: {line}" for row, line in list(said.items())[:1]]
     signatures = {
         scores[k] for scores in table.values() for k in scores if k.endswith("_signature")
     }

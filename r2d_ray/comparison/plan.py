@@ -21,6 +21,7 @@ from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.examples import Splits
 from r2d_ray.distributed.cluster import NO_GPUS, Capacity
 from r2d_ray.errors import UserError
+from r2d_ray.evaluation.costs import with_costs
 from r2d_ray.method.variants import Method, get_method
 from r2d_ray.records import StudyInfo
 from r2d_ray.search.budget import fitted_values, profile_values, stored_profile
@@ -180,6 +181,7 @@ def _plan(settings: CompareSettings, capacity: Capacity) -> ComparePlan:
         method="compare",
         space=compared_space(space, arms, chosen),
     )
+    info = with_costs(info, settings.costs, splits, [arm.config for arm in arms])
     return ComparePlan(settings, splits, tuple(arms), name, info, same)
 
 

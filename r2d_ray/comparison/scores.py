@@ -17,6 +17,7 @@ from r2d_ray.data.examples import pick_source
 from r2d_ray.distributed.stage_job import TrainingJob, run_training
 from r2d_ray.distributed.tasks import Job, evaluate_each, predictions_file, read_files
 from r2d_ray.evaluation.alignment import reader_splits
+from r2d_ray.evaluation.costs import costs_of
 from r2d_ray.evaluation.scoring import EvaluationJob
 from r2d_ray.method.variants import get_method
 from r2d_ray.storage import write_json
@@ -34,7 +35,9 @@ def arm_evaluation(
     weights = folder.trial_dir(number) / "best"
     # An arm trained on labels only has no rationales: n/a, not 0.
     writes = arm.config.trains_rationales
-    return EvaluationJob(arm.name, weights, split, writes, aligned=split == "test")
+    test = split == "test"
+    costs = costs_of(plan.info) if test else None
+    return EvaluationJob(arm.name, weights, split, writes, test, calibrated=test, costs=costs)
 
 
 def evaluation_key(folder: StudyFolder, number: int, job: Job) -> str:
@@ -44,7 +47,7 @@ def evaluation_key(folder: StudyFolder, number: int, job: Job) -> str:
     """
     wanted, prepared_dir, _ = job
     outcome = (folder.trial_dir(number) / OUTCOME).read_text(encoding="utf-8")
-    asked = [wanted.name, wanted.table, wanted.rationales, wanted.aligned]
+    asked = [wanted.name, wanted.table, wanted.rationales, wanted.aligned, wanted.costs]
     return key_of(outcome, prepared_dir.name, asked)
 
 

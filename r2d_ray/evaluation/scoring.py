@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from r2d_ray.config import TrainConfig
+from r2d_ray.evaluation.costs import Costs
 from r2d_ray.evaluation.label_metrics import calibration_scores, label_scores
 from r2d_ray.records import Prediction, write_jsonl
 
@@ -17,6 +18,7 @@ class EvaluationJob:
     """What to run: a row's name, the model's folder, the data table, whether it writes rationales.
 
     `aligned` adds what alignment needs: the model's own reading and rationales of swapped labels.
+    `calibrated` fits a temperature on the validation rows; `costs` then decide labels beside it.
     """
 
     name: str
@@ -24,6 +26,8 @@ class EvaluationJob:
     table: str
     rationales: bool
     aligned: bool = False
+    calibrated: bool = False
+    costs: Costs | None = None
 
 
 def evaluate_model(
@@ -35,6 +39,7 @@ def evaluate_model(
     the predicted label with sacreBLEU and ROUGE-L (BERTScore: `score_rationales`).
     """
     from r2d_ray.data.prepare import open_prepared
+    from r2d_ray.evaluation.calibration import calibrated_scores, fit, why_not
     from r2d_ray.evaluation.plausibility import with_overlap
     from r2d_ray.evaluation.predictions import predictions
     from r2d_ray.evaluation.readers import (
@@ -59,6 +64,10 @@ def evaluate_model(
         found = with_given_gold(evaluator, rows, found)
     found = with_overlap(found, human={})
     scores = score(found, prepared.label_tokens.classes)
+    if evaluation.calibrated and why_not(config, prepared.label_tokens.kind) is None:
+        held = prepared.tables["validation"]
+        calibration = fit(held, evaluator.labels(held), evaluation.costs)
+        scores |= calibrated_scores(rows, outputs, calibration, prepared.label_tokens)
     if wrote and evaluation.aligned:
         scores |= own_reading(evaluator, found)
         found = with_swapped(evaluator, rows, found)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from r2d_ray.config import build_config
+from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.prepare import WITHOUT_CONTEXT
 from r2d_ray.distributed.controls import control_file, write_own_label, write_trivial
 from r2d_ray.distributed.tasks import Job, evaluate_all, predictions_file, score_rationales
+from r2d_ray.evaluation.calibration import Calibration, why_not
+from r2d_ray.evaluation.costs import Costs
 from r2d_ray.evaluation.scoring import EvaluationJob
 from r2d_ray.records import TrialRecord, write_jsonl
 from r2d_ray.storage import write_json
@@ -24,16 +27,18 @@ def finalists(
     prepared_dir: Path,
     best: TrialRecord,
     first: TrialRecord | None,
+    costs: Costs | None = None,
 ) -> list[Job]:
     """Return what is evaluated on test: the best trial, trial 0 and the best without context."""
     config = build_config(best.config)
     writes = config.trains_rationales
     place = folder.best_dir
     label = f"best (trial {best.trial}{', the defaults' if best.trial == 0 else ''})"
-    jobs = [(EvaluationJob(label, place, "test", writes), prepared_dir, config)]
+    chosen = EvaluationJob(label, place, "test", writes, calibrated=True, costs=costs)
+    jobs = [(chosen, prepared_dir, config)]
     if first is not None and first.trial != best.trial:
-        defaults = EvaluationJob(
-            "trial 0 (the defaults)", folder.trial_dir(0) / "best", "test", writes
+        defaults = replace(
+            chosen, name="trial 0 (the defaults)", model_dir=folder.trial_dir(0) / "best"
         )
         jobs.append((defaults, prepared_dir, build_config(first.config)))
     bare = EvaluationJob("best without context", place, WITHOUT_CONTEXT, rationales=False)
@@ -74,12 +79,24 @@ def last_look(
     return Looked(table, dict(zip(trivial, found[len(wrote) :], strict=True)))
 
 
+def calibration_of(
+    config: TrainConfig, splits: Splits, scores: Mapping[str, Any], costs: Costs | None
+) -> dict[str, Any]:
+    """Return what result.json and best/ keep of a run's calibration, or why it has none."""
+    why = why_not(config, splits.label_kind)
+    if why is not None:
+        return {"not_applicable": why}
+    fitted = Calibration(float(scores["temperature"]), len(splits.validation), costs)
+    return fitted.described(splits.labels)
+
+
 def write_result(
     folder: StudyFolder,
     best: TrialRecord,
     table: dict[str, dict[str, Any]],
     records: Sequence[TrialRecord],
     bag_of_words: dict[str, Any],
+    calibration: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write result.json and the test scores of best and trial 0 into the records.
 
@@ -108,5 +125,7 @@ def write_result(
         "test": table,
         "config": best.config,
     }
+    if calibration is not None:
+        result["calibration"] = dict(calibration)
     write_json(folder.root / "result.json", result)
     return result

@@ -16,6 +16,7 @@ from r2d_ray.data.location import DataRequest, locate
 from r2d_ray.data.sources import load_splits
 from r2d_ray.distributed.cluster import NO_GPUS, Capacity
 from r2d_ray.errors import UserError
+from r2d_ray.evaluation.costs import with_costs
 from r2d_ray.method.variants import Method, get_method
 from r2d_ray.records import StudyInfo
 from r2d_ray.search.budget import fitted_values, profile_values, stored_profile
@@ -159,6 +160,7 @@ def _plan(settings: SearchSettings, capacity: Capacity) -> StudyPlan:
     info = study_info(
         settings, splits, config, name=name, method=method.name, space=space.model_dump(mode="json")
     )
+    info = with_costs(info, settings.costs, splits, [config])
     return StudyPlan(settings, method, splits, config, space, dropped, name, info)
 
 

@@ -21,10 +21,11 @@ from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.distributed.controls import beats_bag_of_words, label_controls
 from r2d_ray.distributed.stage_job import STOP_FILE
 from r2d_ray.evaluation.controls.labels import label_metric
+from r2d_ray.evaluation.costs import costs_of
 from r2d_ray.model.t5 import count_parameters
 from r2d_ray.records import Objective, StudyInfo, TrialRecord, read_jsonl
 from r2d_ray.search.frame import Missing, StudyRun
-from r2d_ray.search.last_look import finalists, last_look, write_result
+from r2d_ray.search.last_look import calibration_of, finalists, last_look, write_result
 from r2d_ray.search.plan import StudyPlan
 from r2d_ray.search.pruner import RungPruner
 from r2d_ray.search.samplers import is_ours
@@ -42,6 +43,7 @@ from r2d_ray.study.folder import (
     total_samples,
     write_rows,
 )
+from r2d_ray.study.model_file import add_calibration
 
 CHECKPOINT_BYTES = 16  # of a parameter: fp32 weights, two Adam moments, and the selected weights
 WEIGHT_BYTES = 4
@@ -189,13 +191,16 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     write_rows(folder, plan.splits)
     first = books.records.get(0)
     usable_first = first if first is not None and first.status == "done" else None
-    jobs = finalists(folder, prepared_dir, best, usable_first)
+    costs = costs_of(plan.info)
+    jobs = finalists(folder, prepared_dir, best, usable_first, costs)
     allow_hub = plan.info.profile != "embedded"
     looked = last_look(jobs, folder, plan.splits, plan.settings.seed, allow_hub=allow_hub)
+    fitted = calibration_of(jobs[0][2], plan.splits, looked.models[jobs[0][0].name], costs)
+    add_calibration(folder.best_dir, fitted)
     metric = label_metric(plan.space.metric)
     answers = label_controls(folder, plan.splits, metric)
     models = {job.name: looked.models[job.name][metric] for job, *_ in jobs if job.table == "test"}
     said = beats_bag_of_words(plan.splits, answers, models, metric, "model")
     table = looked.models | answers | looked.controls
-    result = write_result(folder, best, table, records, said)
+    result = write_result(folder, best, table, records, said, fitted)
     return {**result, "failures": failures, "best_dir": str(folder.best_dir)}

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from r2d_ray.config import TrainConfig
 from r2d_ray.errors import UserError
 from r2d_ray.records import StudyInfo, TrialRecord
+from r2d_ray.storage import write_json
 
 MODEL_FILE = "r2d_ray.json"
 
@@ -66,6 +67,16 @@ def _with_context(card: Mapping[str, Any]) -> bool | None:
         return None
     held, rows = card["contexts"]["train"], card["rows"]["train"]
     return bool(held >= MOSTLY * rows)
+
+
+def add_calibration(folder: Path, calibration: Mapping[str, Any]) -> None:
+    """Keep in an exported model how its probabilities are calibrated and its labels decided.
+
+    `calibration` is a temperature with its rule and costs, or says why it is `not_applicable`.
+    """
+    path = folder / MODEL_FILE
+    values = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, {**values, "calibration": dict(calibration)})
 
 
 def read_model_file(folder: Path) -> ModelFile:

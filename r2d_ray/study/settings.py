@@ -67,6 +67,9 @@ class StudySettings(Asked):
     long_inputs: Annotated[Literal["cut", "refuse"], Flag(DATA)] = "cut"
     """What is longer than max_input_length: cut (its context from the end, then the middle of its
     question), or a reason to refuse the study."""
+    costs: Annotated[str | None, Flag(DATA, "FILE"), NOT_STORED] = None
+    """What each error costs, as CSV or YAML: rows gold, columns decided labels. The least expected
+    cost then decides, in scores beside the others and in the exported model."""
     profile: Annotated[Literal["embedded", "finetune", "paper"], Flag(TRAINING)] = "embedded"
     """Learning rates, batch, steps, lengths and model; default: finetune with GPUs or a --model
     with weights, else embedded; paper is the authors' budgets."""

@@ -16,7 +16,7 @@ from r2d_ray.evaluation.scoring import EvaluationJob, evaluate_model, score
 from r2d_ray.model.t5 import load_model
 from r2d_ray.records import Prediction, TrialRecord, file_slug, read_jsonl, write_jsonl
 from r2d_ray.search import last_look as module
-from r2d_ray.search.last_look import finalists, last_look, write_result
+from r2d_ray.search.last_look import calibration_of, finalists, last_look, write_result
 from r2d_ray.study.folder import StudyFolder, clear_old_predictions
 
 LABELS = ("yes", "no")
@@ -222,6 +222,7 @@ def test_best_trial_0_and_best_without_context_are_looked_at(tmp_path: Path) -> 
     ]
     assert [each.table for each in wanted] == ["test", "test", WITHOUT_CONTEXT]
     assert [each.rationales for each in wanted] == [True, True, False]
+    assert [each.calibrated for each in wanted] == [True, True, False]
     assert len({file_slug(each.name) for each in wanted}) == 3
 
 
@@ -231,6 +232,22 @@ def test_trial_0_is_not_looked_at_twice_nor_if_it_did_not_finish(tmp_path: Path)
     found = finalists(folder, tmp_path, record(0), record(0))
     assert [job[0].name for job in found] == both
     assert len(finalists(folder, tmp_path, record(2), None)) == 2
+
+
+def test_costs_decide_for_the_models_and_are_kept_with_the_temperature(tmp_path: Path) -> None:
+    costs = ((0.0, 5.0), (1.0, 0.0))
+    jobs = finalists(StudyFolder(tmp_path), tmp_path, record(2), record(0), costs)
+    assert [job[0].costs for job in jobs] == [costs, costs, None]
+    config, scores = jobs[0][2], {"temperature": 1.5}
+    assert calibration_of(config, toy_splits(), scores, costs) == {
+        "temperature": 1.5,
+        "rows": 10,
+        "rule": "label of least expected cost",
+        "labels": ["yes", "no"],
+        "costs": [[0.0, 5.0], [1.0, 0.0]],
+    }
+    generate = config.model_copy(update={"label_choice": "generate"})
+    assert list(calibration_of(generate, toy_splits(), {}, None)) == ["not_applicable"]
 
 
 def test_bertscore_is_asked_once_for_all_files_with_rationales(
