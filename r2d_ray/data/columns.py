@@ -16,7 +16,7 @@ from r2d_ray.data.reading.cells import EVERY, find, members, text_of
 from r2d_ray.data.reading.choices import options_of
 from r2d_ray.data.reading.folders import SPLIT_ALIASES
 from r2d_ray.data.reading.joined import ReadRow, with_answers, with_ids
-from r2d_ray.data.reading.seen import ColumnCount
+from r2d_ray.data.reading.seen import TAG, ColumnCount
 from r2d_ray.data.splits import SourceRows
 from r2d_ray.errors import UserError, unknown
 from r2d_ray.storage import printable
@@ -127,7 +127,8 @@ def _check_named(tables: Mapping[str, Table], columns: Mapping[str, str]) -> Non
     for target, column in columns.items():
         if not any(_has(record, column) for record in records):
             place = _no_column(next(iter(tables.values())), column)
-            raise UserError(f"--columns {target}={column}: {place})")
+            flag = "--keep-columns " if target.startswith(TAG) else f"--columns {target}="
+            raise UserError(f"{flag}{column}: {place})")
 
 
 def _no_column(table: Table, column: str) -> str:
@@ -186,9 +187,18 @@ class _RowReader:
             label=self.text(record, "label"),
             rationales=dict(self.rationales(record)),
             choices=options.texts if options else None,
+            tags=tuple(self.tags(record)),
         )
         split = part or self.split(record)
         return ReadRow(row, options, split, record.where, self.column("label"), bool(given))
+
+    def tags(self, record: Record) -> Iterator[str]:
+        for target, column in self.columns.items():
+            value = find(record.values, column) if target.startswith(TAG) else None
+            text = "" if value is None else text_of(value, record.where, column, is_key=True)
+            if text:
+                self.count.add(target, column)
+                yield f"{column}={text}"
 
     def split(self, record: Record) -> str:
         text = self.text(record, "split").lower()

@@ -12,6 +12,7 @@ from r2d_ray.data.location import DataRequest, Location, locate, sample_instead
 from r2d_ray.data.named_sets import NAMED_SETS, NOT_STATED
 from r2d_ray.data.official.readers import OFFICIAL, in_official_columns, is_official
 from r2d_ray.data.rows.leaks import shared_warnings, without_leaks
+from r2d_ray.data.rows.tags import check_kept
 from r2d_ray.data.splits import (
     SourceRows,
     check_drawn,
@@ -75,8 +76,9 @@ def _limited(request: DataRequest, splits: Splits) -> Splits:
 def _sample(request: DataRequest, location: Location) -> Splits:
     from r2d_ray.data.samples import build_sample
 
-    if request.columns:
-        raise UserError(f"--columns: {location.name} has fixed columns")
+    if request.columns or request.keep:
+        flag = "--columns" if request.columns else "--keep-columns"
+        raise UserError(f"{flag}: {location.name} has fixed columns")
     # The sample is one data set, whatever the run's seed: results of several seeds compare.
     return build_sample(location.address, seed=0, sizes=request.sample_rows)
 
@@ -100,13 +102,16 @@ def _rows(request: DataRequest, location: Location) -> SourceRows:
     if location.kind == "hub":
         parts = _hub(request, location)
     elif is_official(path, location.named):
-        if request.columns:
-            raise UserError(f"--columns: official {location.named} files have fixed columns")
+        if request.columns or request.keep:
+            flag = "--columns" if request.columns else "--keep-columns"
+            raise UserError(f"{flag}: official {location.named} files have fixed columns")
         return OFFICIAL[location.named or ""](path)
     else:
         parts = read_parts(path)
-    if request.columns or location.named is None:
-        return table_rows(parts, request.columns)
+    if request.columns or request.keep or location.named is None:
+        source = table_rows(parts, {**request.columns, **request.keep})
+        check_kept(source.rows, request.keep.values())
+        return source
     beside = path if location.kind != "hub" else None
     return in_official_columns(parts, location.named, beside)
 

@@ -100,4 +100,20 @@ def score(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, Any]
         right = sum(row.label == row.gold_label for row in tagged)
         scores[f"accuracy[{tag}]"] = right / len(tagged)
         scores[f"rows[{tag}]"] = float(len(tagged))
+        scores |= {f"{name}[{tag}]": value for name, value in of_tag(tagged, classes).items()}
+    return scores
+
+
+def of_tag(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, float]:
+    """Return `macro_f1` and, where labels are closed, `ece` of the rows of a sub-population.
+
+    Macro-F1 is over the whole label set: a class that these rows lack counts as in `class_scores`.
+    """
+    from r2d_ray.evaluation.predictions import prediction_metrics
+
+    scores = {"macro_f1": prediction_metrics(found, classes)["macro_f1"]}
+    if classes:
+        gold = [row.class_of(row.gold_label) or "" for row in found]
+        table = [row.class_probabilities(classes) for row in found]
+        scores["ece"] = calibration_scores(gold, table, classes)["ece"]
     return scores

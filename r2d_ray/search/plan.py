@@ -13,6 +13,7 @@ from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.columns import parse_columns
 from r2d_ray.data.examples import Splits
 from r2d_ray.data.location import DataRequest, locate
+from r2d_ray.data.rows.tags import parse_kept
 from r2d_ray.data.sources import load_splits
 from r2d_ray.distributed.cluster import NO_GPUS, Capacity
 from r2d_ray.errors import UserError
@@ -66,6 +67,7 @@ def data_request(settings: StudySettings) -> DataRequest:
         sample_rows=settings.sample_rows,
         rationale_rows=settings.rationale_rows,
         split_seed=settings.split_seed,
+        keep=parse_kept(settings.keep_columns),
     )
 
 

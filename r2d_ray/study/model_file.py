@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from r2d_ray.config import TrainConfig
+from r2d_ray.data.reading.seen import without_tags
 from r2d_ray.errors import UserError
 from r2d_ray.records import StudyInfo, TrialRecord
 from r2d_ray.storage import write_json
@@ -59,7 +60,7 @@ def described(info: StudyInfo, record: TrialRecord) -> dict[str, Any]:
 
 def _columns(card: Mapping[str, Any]) -> dict[str, str] | None:
     """Return target to column; None of a card of version 0.2 and before."""
-    return None if "contexts" not in card else dict(card.get("columns", {}))
+    return None if "contexts" not in card else without_tags(card.get("columns", {}))
 
 
 def _with_context(card: Mapping[str, Any]) -> bool | None:

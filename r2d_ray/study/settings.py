@@ -53,6 +53,8 @@ class StudySettings(Asked):
     """Path of a named set; default: $R2D_DATA/<dataset>."""
     columns: Annotated[str | None, Flag(DATA, "TARGET=COLUMN,...")] = None
     """Which column holds what: question=q,rationale.human=why,choices=options."""
+    keep_columns: Annotated[str | None, Flag(DATA, "COLUMN,..."), NOT_STORED] = None
+    """Columns of a table by whose values test rows are scored apart: site,age_band."""
     limit: Annotated[int | None, Flag(DATA), Field(ge=8)] = None
     """Maximum number of rows in each split."""
     sample_rows: Annotated[

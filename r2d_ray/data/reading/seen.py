@@ -10,6 +10,9 @@ from typing import Any
 UNUSED_SHOWN = 12
 """Columns that the printed card names; the card has all of them."""
 
+TAG = "tag."
+"""Begins the target of a column that is kept (`--keep-columns`), beside those of `--columns`."""
+
 ALWAYS_FILLED = ("question", "label")
 """Targets that a row of training must have."""
 
@@ -85,9 +88,14 @@ def column_card(use: ColumnUse | None) -> dict[str, Any]:
     }
 
 
+def without_tags(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return what a model needs of these columns: a row can be predicted without its site."""
+    return {target: name for target, name in columns.items() if not target.startswith(TAG)}
+
+
 def resolved_columns(card: Mapping[str, Any]) -> dict[str, str]:
     """Return target to column as the rows of a data card were read; empty for a fixed layout."""
-    return dict(card.get("columns", {}))
+    return without_tags(card.get("columns", {}))
 
 
 def column_lines(card: Mapping[str, Any]) -> Iterator[str]:
