@@ -41,21 +41,23 @@ def compare_command(args: argparse.Namespace) -> int:
     if args.list_methods:
         console.print_lines(console.method_lines(METHODS))
         return EXIT_DONE
+    from r2d_ray.cli.plans import arm_lines
     from r2d_ray.comparison.plan import make_compare_plan
     from r2d_ray.comparison.run import run_comparison
     from r2d_ray.data.card import card_lines
     from r2d_ray.data.inputs.shown import shown_row
 
     asked = settings_from(args, CompareSettings)
-    address, capacity = find_cluster(asked)
+    address, capacity = find_cluster(asked, args.dry_run)
     plan = make_compare_plan(asked, capacity)
     concurrency = plan.concurrency(capacity)
     quiet = args.verbosity == "quiet"
+    random = list(filter(None, [plan.info.random_weights]))
     say = console.screen(args.as_json)
     if not quiet:
-        console.say_lines(say, card_lines(plan.info.data_card))
+        console.say_lines(say, [*card_lines(plan.info.data_card), *random])
     if args.dry_run:
-        console.print_lines(console.arm_lines(plan.arms, concurrency))
+        console.print_lines(arm_lines(plan, capacity, concurrency))
         if args.show_row:
             console.print_lines(shown_row(plan.splits, plan.arms[0].config))
         return EXIT_DONE
@@ -67,7 +69,8 @@ def compare_command(args: argparse.Namespace) -> int:
     if args.as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        console.print_lines(["", *with_verdict(result, console.comparison_lines(result))])
+        table = with_verdict(result, console.comparison_lines(result))
+        console.print_lines(["", *table, *random])
     return exit_code(result)
 
 

@@ -50,25 +50,25 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
     """
     from r2d_ray.cli import console
     from r2d_ray.cli.control_lines import with_verdict
+    from r2d_ray.cli.plans import plan_lines
     from r2d_ray.data.card import card_lines
     from r2d_ray.data.inputs.shown import shown_row
     from r2d_ray.search.plan import make_plan
-    from r2d_ray.search.run import disk_estimate_gb, run_study
+    from r2d_ray.search.run import run_study
 
-    address, capacity = find_cluster(asked)
+    address, capacity = find_cluster(asked, args.dry_run)
     plan = make_plan(asked, capacity)
     concurrency = plan.concurrency(capacity)
     quiet = args.verbosity == "quiet"
+    random = list(filter(None, [plan.info.random_weights]))
     say = console.screen(args.as_json)
     if not quiet:
-        console.say_lines(say, card_lines(plan.info.data_card))
+        console.say_lines(say, [*card_lines(plan.info.data_card), *random])
         if plan.dropped_fields and plan.settings.num_samples > 1:
             fixed = ", ".join(plan.dropped_fields)
             console.say_lines(say, [f"not searched because method or flags fix them: {fixed}"])
     if args.dry_run:
-        console.print_lines(
-            console.plan_lines(plan, concurrency, disk_estimate_gb(plan, concurrency))
-        )
+        console.print_lines(plan_lines(plan, capacity, concurrency))
         if args.show_row:
             console.print_lines(shown_row(plan.splits, plan.config))
         return EXIT_DONE
@@ -80,6 +80,7 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
         print(json.dumps(result, ensure_ascii=False))
     else:
         table = with_verdict(result, console.result_lines(result["test"]))
+        table += random
         console.print_lines(["", *table, *end_lines(result, again)])
     return exit_code(result)
 

@@ -229,6 +229,7 @@ def _facts(study: Study) -> list[tuple[str, str]]:
         "Rows": ", ".join(f"{count:,} {split}" for split, count in rows.items()),
         "Labels": ", ".join(str(label) for label in card.get("labels", [])),
         "Model": _joined(info.config, ("model", "model_revision")),
+        "Weights": info.random_weights or "",
         "Profile": info.profile,
         "Trials": ", ".join(text for text in states if not text.startswith("0 ")),
         "Seeds": ", ".join(str(seed) for seed in sorted({r.seed for r in study.records})),

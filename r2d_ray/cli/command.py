@@ -90,7 +90,7 @@ def exit_code(result: dict[str, Any]) -> int:
     return EXIT_SOME_TRIALS_FAILED if states.get("failed") else EXIT_DONE
 
 
-def find_cluster(settings: StudySettings) -> tuple[str | None, Capacity]:
+def find_cluster(settings: StudySettings, dry_run: bool) -> tuple[str | None, Capacity]:
     """Return the cluster's address (None: one of our own, not started yet) and its capacity.
 
     Raises:
@@ -98,7 +98,7 @@ def find_cluster(settings: StudySettings) -> tuple[str | None, Capacity]:
     """
     from r2d_ray.distributed import cluster
 
-    return cluster.find_cluster(settings.address, settings.cluster_gpus)
+    return cluster.find_cluster(settings.address, settings.cluster_gpus, dry_run=dry_run)
 
 
 def quiet_libraries() -> None:

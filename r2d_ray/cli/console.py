@@ -1,4 +1,4 @@
-"""What a person sees: events as lines or a live table, the plan, the result table."""
+"""What a person sees: events as lines or a live table, the result table."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from rich.live import Live
 from rich.table import Table
 
 from r2d_ray.cli.control_lines import setting_lines
-from r2d_ray.comparison.arms import Arm
 from r2d_ray.config import TrainConfig
 from r2d_ray.evaluation.calibration_words import calibration_line
 from r2d_ray.method.variants import Method
-from r2d_ray.search.plan import StudyPlan
 from r2d_ray.search.tuner import Event, StudyNote
 from r2d_ray.storage import printable
 
@@ -87,24 +85,6 @@ def short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def plan_lines(plan: StudyPlan, concurrency: int, disk_gb: float) -> list[str]:
-    """Return what a dry run prints: trial 0, trials, concurrency, steps, disk."""
-    config, settings = plan.config, plan.settings
-    steps = config.stage1_max_steps + settings.num_samples * config.max_steps
-    lines = [
-        f"study {plan.name}: method {plan.method.name} on {plan.splits.name}",
-        f"trials {settings.num_samples}, {concurrency} at once, at most {steps} optimiser steps "
-        f"(stage 1, once: {config.stage1_max_steps}; stage 2: {config.max_steps} per trial)",
-        f"estimated disk: {disk_gb:.1f} GB",
-        "trial 0:",
-    ]
-    lines += [f"  {name}: {value}" for name, value in config.model_dump().items()]
-    if settings.num_samples > 1:
-        lines.append(f"searched ({plan.space.metric}, {plan.space.mode}):")
-        lines += [f"  {name}: {domain}" for name, domain in plan.space.search.items()]
-    return lines
-
-
 def result_lines(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the final table as Markdown lines, signatures below."""
     names = [name for name, _, _ in SCORES]
@@ -141,16 +121,6 @@ def method_lines(methods: Mapping[str, Method]) -> list[str]:
         }
         values = ", ".join(f"{name}={short(value)}" for name, value in differing.items())
         lines.append(f"  differences from r2d: {values or 'none'}")
-    return lines
-
-
-def arm_lines(arms: Sequence[Arm], concurrency: int) -> list[str]:
-    """Return what a comparison's dry run prints: arms, steps, concurrency."""
-    lines = [f"{len(arms)} arms, {concurrency} at once"]
-    for arm in arms:
-        config = arm.config
-        steps = f"stage 1 {config.stage1_max_steps} + stage 2 {config.max_steps} steps"
-        lines.append(f"  {arm.name}: {steps}, learning rate {short(config.learning_rate)}")
     return lines
 
 

@@ -33,6 +33,8 @@ class Capacity:
     gpus: float
     gpu_gb: float | None = None
     """Memory of the smallest GPU in GB (1e9 bytes), where it is known."""
+    gpus_here: float | None = None
+    """GPUs of this machine, where the capacity is that of another one that is planned for."""
 
     def concurrent_trials(self, config: TrainConfig) -> int:
         """Return how many trials of this config can train at once."""
@@ -50,9 +52,13 @@ class Capacity:
             raise UserError(
                 f"one trial needs {config.num_workers * CPUS_PER_WORKER} CPUs and "
                 f"{config.num_workers * config.gpus_per_worker:g} GPUs (--num-workers "
-                f"{config.num_workers}), the cluster has {self.cpus:g} CPUs and {self.gpus:g} GPUs"
+                f"{config.num_workers}), the cluster has {self.cpus:g} CPUs and {self.gpus:g} GPUs "
+                "(--dry-run --cluster-gpus N plans for another)"
             )
 
+
+PLANNED_CPUS = 1e6
+"""CPUs of a cluster that is planned for by its GPUs: they set what fits."""
 
 NO_GPUS = Capacity(math.inf, 0.0)
 """Any number of CPUs and no GPU."""
@@ -199,12 +205,15 @@ def check_shared_storage(root: Path) -> None:
             )
 
 
-def find_cluster(wanted: str, cluster_gpus: float | None) -> tuple[str | None, Capacity]:
+def find_cluster(
+    wanted: str, cluster_gpus: float | None, *, dry_run: bool = False
+) -> tuple[str | None, Capacity]:
     """Return the cluster's address (None: one of our own, not started yet) and its capacity.
 
     Args:
         wanted: `auto`, `local` or an address.
         cluster_gpus: The GPUs that it can grow to, where it cannot tell.
+        dry_run: Plans for so many GPUs where no cluster is, CPUs enough.
 
     Raises:
         UserError: for an address where no cluster is, and GPUs that one of our own cannot get.
@@ -212,10 +221,12 @@ def find_cluster(wanted: str, cluster_gpus: float | None) -> tuple[str | None, C
     check_environment()
     address = resolve_address(wanted)
     if address is None:
+        if cluster_gpus is not None and dry_run:
+            return None, Capacity(PLANNED_CPUS, cluster_gpus, gpus_here=local_capacity().gpus)
         if cluster_gpus is not None:
             raise UserError(
                 f"--cluster-gpus {cluster_gpus:g}: a cluster on this machine alone cannot grow "
-                "(allowed: the --address of another cluster)"
+                "(allowed: the --address of another cluster, --dry-run)"
             )
         return None, local_capacity()
     connect(address, Capacity(0, 0))

@@ -166,19 +166,26 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def architecture_of(config: TrainConfig) -> T5Config:
+    """Return the model's configuration without loading weights; a scratch model's at its largest.
+
+    Raises:
+        UserError: as `check_checkpoint`.
+    """
+    if config.model not in SCRATCH_MODELS:
+        return check_checkpoint(config)
+    shape = SCRATCH_SHAPES[config.model]
+    return T5Config(
+        vocab_size=SCRATCH_VOCABULARY,
+        d_model=shape.d_model,
+        d_kv=shape.d_kv,
+        d_ff=shape.d_ff,
+        num_layers=shape.num_layers,
+        num_heads=shape.num_heads,
+    )
+
+
 def count_parameters(config: TrainConfig) -> int:
     """Return the model's number of parameters without loading weights."""
-    if config.model in SCRATCH_MODELS:
-        shape = SCRATCH_SHAPES[config.model]
-        architecture = T5Config(
-            vocab_size=SCRATCH_VOCABULARY,
-            d_model=shape.d_model,
-            d_kv=shape.d_kv,
-            d_ff=shape.d_ff,
-            num_layers=shape.num_layers,
-            num_heads=shape.num_heads,
-        )
-    else:
-        architecture = check_checkpoint(config)
     with torch.device("meta"):
-        return T5ForConditionalGeneration(architecture).num_parameters()
+        return T5ForConditionalGeneration(architecture_of(config)).num_parameters()

@@ -22,7 +22,6 @@ from r2d_ray.distributed.controls import beats_bag_of_words, label_controls
 from r2d_ray.distributed.stage_job import STOP_FILE
 from r2d_ray.evaluation.controls.labels import label_metric
 from r2d_ray.evaluation.costs import costs_of
-from r2d_ray.model.t5 import count_parameters
 from r2d_ray.records import Objective, StudyInfo, TrialRecord, read_jsonl
 from r2d_ray.search.frame import Missing, StudyRun
 from r2d_ray.search.last_look import calibration_of, finalists, last_look, write_result
@@ -44,18 +43,6 @@ from r2d_ray.study.folder import (
     write_rows,
 )
 from r2d_ray.study.model_file import add_calibration
-
-CHECKPOINT_BYTES = 16  # of a parameter: fp32 weights, two Adam moments, and the selected weights
-WEIGHT_BYTES = 4
-CHECKPOINTS = 3  # on disk at once while a trial trains: two kept and one being written
-
-
-def disk_estimate_gb(plan: StudyPlan, concurrency: int) -> float:
-    """Return the study's largest size in GB: checkpoints of running trials, weights, stage 1."""
-    parameters = count_parameters(plan.config)
-    running = concurrency * CHECKPOINTS * CHECKPOINT_BYTES
-    kept = (3 + concurrency) * WEIGHT_BYTES  # best, its export, trial 0; one selected each running
-    return parameters * (running + kept) / 1e9
 
 
 def run_study(

@@ -39,6 +39,7 @@ def model_card(info: StudyInfo, record: TrialRecord) -> str:
     """Return the model card as Markdown."""
     data = info.data_card
     label = KINDS.get(data.get("label_kind", ""), FIXED).described(data["labels"])
+    random = f"\n\n**{info.random_weights}.**" if info.random_weights else ""
     return f"""---
 library_name: transformers
 pipeline_tag: text2text-generation
@@ -46,7 +47,7 @@ pipeline_tag: text2text-generation
 # {info.name}, trial {record.trial}
 
 A T5 ({record.config["model"]}) that predicts a label and writes the rationale for it, trained by
-r2d_ray with the method `{info.method}` on `{info.dataset}` ({info.provenance["kind"]}).
+r2d_ray with the method `{info.method}` on `{info.dataset}` ({info.provenance["kind"]}).{random}
 
 Prompts: `predict: QUESTION CONTEXT` gives the label, {label};
 `given label: LABEL, explain: QUESTION CONTEXT` gives the rationale.

@@ -92,7 +92,8 @@ class StudySettings(Asked):
     """Ray cluster: auto ($RAY_ADDRESS, else one whose head runs here, else local), local, or an
     address."""
     cluster_gpus: Annotated[float | None, Flag(CLUSTER), Field(ge=0), NOT_STORED] = None
-    """GPUs that the cluster can grow to; default: its autoscaler's limit, else those it has."""
+    """GPUs that the cluster can grow to; default: its autoscaler's limit, else those it has;
+    with --dry-run those of any cluster to plan for."""
 
     @model_validator(mode="before")
     @classmethod

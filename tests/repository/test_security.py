@@ -19,9 +19,10 @@ from conftest import TINY, toy_rows
 
 from r2d_ray import tune
 from r2d_ray.cli import command, console
+from r2d_ray.cli.plans import plan_lines
 from r2d_ray.config import build_config
 from r2d_ray.data.prepare import open_prepared, prepare
-from r2d_ray.distributed.cluster import keep_token_private
+from r2d_ray.distributed.cluster import Capacity, keep_token_private
 from r2d_ray.distributed.environment import check_environment, worker_environment
 from r2d_ray.errors import EXIT_BAD_INPUT, UserError
 from r2d_ray.model.t5 import check_checkpoint, load_weights
@@ -100,7 +101,7 @@ def trained(place: Path, patch: pytest.MonkeyPatch) -> StudyFolder:
     (place / "notes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     plan = planned()
     screen = console.screen(to_stderr=True)
-    console.say_lines(screen, console.plan_lines(plan, 1, 0.0))
+    console.say_lines(screen, plan_lines(plan, Capacity(1, 0), 1))
     folder = open_study("studies", "s", plan.info, "auto").folder
     prepared = open_prepared(prepare(plan.splits, plan.config, folder.prepared_dir))
     trial = folder.trial_dir(0)

@@ -1,0 +1,78 @@
+"""What a dry run prints: the machines, trials or arms, steps, hours and disk."""
+
+from __future__ import annotations
+
+from r2d_ray.cli.console import short
+from r2d_ray.cli.estimate import Estimate, comparison_estimate, search_estimate
+from r2d_ray.comparison.plan import ComparePlan
+from r2d_ray.config import TrainConfig
+from r2d_ray.data.examples import Splits
+from r2d_ray.distributed.cluster import Capacity
+from r2d_ray.search.plan import StudyPlan
+
+
+def plan_lines(plan: StudyPlan, capacity: Capacity, concurrency: int) -> list[str]:
+    """Return what a search's dry run prints: trials, concurrency, steps, hours, disk, trial 0."""
+    config, settings = plan.config, plan.settings
+    steps = config.stage1_max_steps + settings.num_samples * config.max_steps
+    estimate = search_estimate(plan, capacity, concurrency)
+    lines = [
+        *machine_lines(capacity),
+        f"study {plan.name}: method {plan.method.name} on {plan.splits.name}",
+        profile_line(settings.profile, config, plan.splits),
+        f"trials {settings.num_samples}, {concurrency} at once, at most {steps} optimiser steps "
+        f"(stage 1, once: {config.stage1_max_steps}; stage 2: {config.max_steps} per trial)",
+        *estimate_lines(estimate),
+        "trial 0:",
+    ]
+    lines += [f"  {name}: {value}" for name, value in config.model_dump().items()]
+    if settings.num_samples > 1:
+        lines.append(f"searched ({plan.space.metric}, {plan.space.mode}):")
+        lines += [f"  {name}: {domain}" for name, domain in plan.space.search.items()]
+    return lines
+
+
+def arm_lines(plan: ComparePlan, capacity: Capacity, concurrency: int) -> list[str]:
+    """Return what a comparison's dry run prints: arms, steps, concurrency, hours, disk."""
+    arms = plan.arms
+    estimate = comparison_estimate([arm.config for arm in arms], plan, capacity, concurrency)
+    lines = [
+        *machine_lines(capacity),
+        profile_line(plan.settings.profile, arms[0].config, plan.splits),
+        f"{len(arms)} arms, {concurrency} at once",
+        f"{estimate.steps} optimiser steps in all",
+        *estimate_lines(estimate),
+    ]
+    for arm in arms:
+        config = arm.config
+        steps = f"stage 1 {config.stage1_max_steps} + stage 2 {config.max_steps} steps"
+        lines.append(f"  {arm.name}: {steps}, learning rate {short(config.learning_rate)}")
+    return lines
+
+
+def machine_lines(capacity: Capacity) -> list[str]:
+    """Return that the plan is for other machines than this one, where it is."""
+    if capacity.gpus_here is None:
+        return []
+    here = f"{capacity.gpus_here:g}" if capacity.gpus_here else "none"
+    return [f"planned for {capacity.gpus:g} GPUs; this machine has {here}"]
+
+
+def profile_line(profile: str, config: TrainConfig, splits: Splits) -> str:
+    """Return the profile, and what a run does to the training rows."""
+    rows = len(splits.train)
+    epochs = config.max_steps * config.global_batch_size / rows
+    return (
+        f"profile {profile}: stage 2 of {epochs:.3g} epochs ({rows} training rows, "
+        f"{config.global_batch_size} a step), an evaluation every {config.eval_steps} steps"
+    )
+
+
+def estimate_lines(estimate: Estimate) -> list[str]:
+    """Return hours, GPU-hours and disk; no step was timed for them."""
+    gpus = f", {estimate.gpu_hours:.1f} GPU-hours" if estimate.gpu_hours else ""
+    return [
+        f"estimated time: {estimate.hours:.1f} hours{gpus}, if nothing stops early "
+        f"({estimate.device}; no step was timed)",
+        f"estimated disk: {estimate.disk_gb:.1f} GB",
+    ]

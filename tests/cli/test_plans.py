@@ -1,0 +1,129 @@
+"""What a dry run prints: machines that are not here, epochs, hours; random weights are said."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from conftest import toy_info, toy_rows, toy_splits
+
+from r2d_ray.cli.estimate import rounds
+from r2d_ray.cli.plans import machine_lines
+from r2d_ray.compare import main as compare_main
+from r2d_ray.config import SCRATCH_MODELS, build_config
+from r2d_ray.data.encode import tokenizer_texts
+from r2d_ray.distributed import cluster
+from r2d_ray.distributed.cluster import Capacity
+from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
+from r2d_ray.records import TrialRecord
+from r2d_ray.study.export import model_card
+from r2d_ray.train import main as train_main
+from r2d_ray.tune import main as tune_main
+
+RANDOM = (
+    "random weights: scratch-tiny was not pretrained; it learns only from your 24 training rows"
+)
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A table of 24 training rows; the machine has 3 CPUs and no GPU."""
+    path = tmp_path / "notes.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "split", "question", "context", "label", "rationale.human"])
+        for split, count in (("train", 24), ("validation", 10), ("test", 10)):
+            for row in toy_rows(split, count):
+                cells = (row.question, row.context, row.label, row.rationales["human"])
+                rows.writerow([row.id, split, *cells])
+    monkeypatch.setattr(cluster, "local_capacity", lambda: Capacity(3.0, 0.0))
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+@pytest.fixture
+def weights(table: Path) -> Path:
+    """A folder in the shape of a pretrained T5: tiny, with its own tokenizer."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    from r2d_ray.model.scratch import train_tokenizer
+
+    folder = table.parent / "my-t5"
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+    tokenizer = train_tokenizer(tokenizer_texts(toy_splits()))
+    model = T5ForConditionalGeneration(
+        T5Config(vocab_size=len(tokenizer), decoder_start_token_id=0, **sizes)
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_plan_for_gpus_that_are_not_here(
+    weights: Path, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--dataset", "notes.csv", "--model", "my-t5", "--cluster-gpus", "4"]
+    assert tune_main([*words, "--dry-run"]) == EXIT_DONE
+    out = capsys.readouterr().out
+    assert "planned for 4 GPUs; this machine has none" in out
+    # 24 rows, 16 a step: 1,000 steps are 667 epochs; stage 1 has 5 / 3 of them.
+    assert "profile finetune: stage 2 of 667 epochs (24 training rows, 16 a step)" in out
+    assert "trials 12, 4 at once, at most 13667 optimiser steps" in out
+    assert "GPU-hours" in out
+    assert "  gpus_per_worker: 1.0" in out
+    assert "random weights" not in out
+    assert tune_main([*words, "--dry-run", "--epochs", "6"]) == EXIT_DONE
+    assert "(stage 1, once: 15; stage 2: 9 per trial)" in capsys.readouterr().out
+    assert tune_main(words) == EXIT_BAD_INPUT, "only a plan"
+    assert "--cluster-gpus 4" in capsys.readouterr().err
+    compared = ["--methods", "sft", "r2d", "--seeds", "1", "2", "--dry-run"]
+    assert compare_main([*words, *compared]) == EXIT_DONE
+    out = capsys.readouterr().out
+    assert "4 arms, 4 at once" in out
+    # r2d: 1000 + 1667 steps for each seed; sft has the same number in stage 2.
+    assert f"{4 * 2667} optimiser steps in all" in out
+    assert sorted(table.parent.iterdir()) == [weights, table]
+
+
+@pytest.mark.parametrize(
+    ("capacity", "lines"),
+    [
+        (Capacity(8, 4, gpus_here=0), ["planned for 4 GPUs; this machine has none"]),
+        (Capacity(8, 4, gpus_here=2), ["planned for 4 GPUs; this machine has 2"]),
+        (Capacity(8, 4), []),
+    ],
+)
+def test_whose_gpus_are_planned_for(capacity: Capacity, lines: list[str]) -> None:
+    assert machine_lines(capacity) == lines
+
+
+@pytest.mark.parametrize(
+    ("seconds", "at_once", "wall"), [([], 2, 0), ([6.0], 2, 6), ([6.0] * 5, 2, 18), ([2, 4], 1, 6)]
+)
+def test_runs_take_rounds(seconds: list[float], at_once: int, wall: float) -> None:
+    assert rounds(seconds, at_once) == wall
+
+
+@pytest.mark.parametrize("verb", ["tune", "train", "compare"])
+def test_a_plan_says_that_weights_are_random(
+    verb: str, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = {"tune": tune_main, "train": train_main, "compare": compare_main}[verb]
+    methods = ["--methods", "sft"] if verb == "compare" else []
+    assert main(["--dataset", "notes.csv", "--dry-run", *methods]) == EXIT_DONE
+    seen = capsys.readouterr()
+    assert (seen.out + seen.err).count(RANDOM) == 1
+    assert "profile embedded: " in seen.out
+
+
+@pytest.mark.parametrize("model", [*SCRATCH_MODELS, "google/t5-v1_1-base"])
+def test_the_model_card_says_that_weights_are_random(model: str) -> None:
+    info = toy_info("s", build_config({"model": model}), {"metric": "macro_f1", "mode": "max"}, 1)
+    record = TrialRecord(
+        **{"study": "s", "trial": 0, "method": "r2d", "dataset": "toy", "seed": 1},
+        config={"model": model},
+        status="done",
+    )
+    said = f"random weights: {model} was not pretrained" in model_card(info, record)
+    assert said == (model in SCRATCH_MODELS)
