@@ -65,10 +65,13 @@ class Study:
     def predictions(self, name: str, split: str = "test") -> tuple[Prediction, ...]:
         """Return an arm's (or an evaluation's) predictions; empty if there is no file.
 
+        Of a comparison over folds those on test are the out-of-fold ones of all rows.
+
         Raises:
             UserError: for a line that is no prediction, with file and line.
         """
-        path = prediction_file(self.folder / "predictions", name, split)
+        folded = split == "test" and self.info.study.get("folds")
+        path = prediction_file(self.folder / "predictions", name, "oof" if folded else split)
         if path not in self._read:
             self._read[path] = tuple(read_jsonl(path, Prediction))
         return self._read[path]
@@ -90,8 +93,13 @@ def open_study(folder: Path) -> Study:
         UserError: one line: not a study, another schema version, a damaged record, no trial.
     """
     info = _read_info(folder)
-    path = folder / "records.jsonl"
+    path = folder / ("oof.jsonl" if info.study.get("folds") else "records.jsonl")
     records = tuple(sorted(read_jsonl(path, TrialRecord), key=lambda record: record.trial))
+    if not records and info.study.get("folds"):
+        raise UserError(
+            f"{folder}: its folds are not pooled yet (allowed: a comparison that has ended; the "
+            "same command goes on)"
+        )
     if not records:
         raise UserError(f"{folder}: no trial has ended (allowed: a study with records)")
     for number, count in Counter(record.trial for record in records).items():
@@ -162,6 +170,11 @@ def _notes(folder: Path, info: StudyInfo, records: Sequence[TrialRecord]) -> tup
     missing = sorted(set(wanted) - {record.arm for record in records})
     if missing:
         notes.append(f"arms that have not run: {', '.join(missing)}")
+    if info.study.get("folds"):
+        notes.append(
+            f"scores are out of fold, over all rows ({info.study['folds']} folds): training sets "
+            "of the folds overlap, so intervals tell of rows and seeds, not of other training rows"
+        )
     if info.method == COMPARISON:
         notes += _unequal(records)
     return tuple(notes)

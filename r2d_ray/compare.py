@@ -36,10 +36,12 @@ def compare_command(args: argparse.Namespace) -> int:
     check_output_flags(args)
     from r2d_ray.cli import console
     from r2d_ray.cli.control_lines import with_verdict
+    from r2d_ray.cli.fold_lines import fold_lines, fold_plan_lines
+    from r2d_ray.cli.method_lines import method_lines
     from r2d_ray.method.variants import METHODS
 
     if args.list_methods:
-        console.print_lines(console.method_lines(METHODS))
+        console.print_lines(method_lines(METHODS))
         return EXIT_DONE
     from r2d_ray.cli.plans import arm_lines
     from r2d_ray.comparison.plan import make_compare_plan
@@ -57,7 +59,7 @@ def compare_command(args: argparse.Namespace) -> int:
     if not quiet:
         console.say_lines(say, [*card_lines(plan.info.data_card), *random])
     if args.dry_run:
-        console.print_lines(arm_lines(plan, capacity, concurrency))
+        console.print_lines([*fold_plan_lines(plan), *arm_lines(plan, capacity, concurrency)])
         if args.show_row:
             console.print_lines(shown_row(plan.splits, plan.arms[0].config))
         return EXIT_DONE
@@ -69,8 +71,8 @@ def compare_command(args: argparse.Namespace) -> int:
     if args.as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        table = with_verdict(result, console.comparison_lines(result))
-        console.print_lines(["", *table, *random])
+        lines = [*console.comparison_lines(result), *fold_lines(result)]
+        console.print_lines(["", *with_verdict(result, lines), *random])
     return exit_code(result)
 
 

@@ -34,14 +34,27 @@ class Evaluation(_Record):
     scores: dict[str, FiniteFloat]
 
 
+class SeedRun(_Record):
+    """One of a trial's runs, which differ in their seed alone."""
+
+    seed: int
+    curve: tuple[Evaluation, ...]
+    selected_step: int
+    steps_done: int
+    metrics: dict[str, FiniteFloat]
+    test_metrics: dict[str, FiniteFloat | None] = Field(default_factory=dict)
+    stage1: dict[str, Any] = Field(default_factory=dict)
+
+
 class TrialRecord(_Record):
     """One trial of a study, finished, pruned or failed.
 
     `curve` holds every evaluation; `series` the logged training series (rule 6: losses, alpha,
     gold probability, sampled and changed share, train label error, padding share) as columns
     beside `step`; `metrics` the scores of the selected step; `test_metrics` the scores on test,
-    for trials that were evaluated there; `arm` is the run's name in a comparison; `judge` is room
-    for a judge's scores.
+    for trials that were evaluated there; `arm` is the run's name in a comparison, `fold` its fold
+    from 1; `judge` is room for a judge's scores. With several `seeds` scores are means over them,
+    `counts` sums, the rest is the first seed's.
     Scores are finite. A logged value may be none of a number (a gradient norm of an overflow):
     it is null in the file.
     """
@@ -50,6 +63,7 @@ class TrialRecord(_Record):
     study: str
     trial: int
     arm: str | None = None
+    fold: int | None = Field(default=None, exclude_if=lambda number: number is None)
     method: str
     dataset: str
     config: dict[str, Any]
@@ -70,6 +84,7 @@ class TrialRecord(_Record):
     device: str = "cpu"
     versions: dict[str, str] = Field(default_factory=dict)
     judge: dict[str, float] = Field(default_factory=dict)
+    seeds: tuple[SeedRun, ...] = Field(default=(), exclude_if=lambda runs: not runs)
 
 
 class Prediction(_Record):

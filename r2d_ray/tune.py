@@ -79,7 +79,8 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
     if args.as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        table = with_verdict(result, console.result_lines(result["test"]))
+        lines = console.result_lines(result["test"], result.get("spread"))
+        table = with_verdict(result, lines)
         table += random
         console.print_lines(["", *table, *end_lines(result, again)])
     return exit_code(result)

@@ -17,6 +17,7 @@ from analysis.tables.controls import BAG_OF_WORDS
 from analysis.tables.scores import SETTINGS
 from analysis.tables.table import Number, Table
 from r2d_ray.errors import UserError
+from r2d_ray.records import Prediction
 
 DIFFERENCES = "differences"
 """The table of every method minus the reference on the primary metric."""
@@ -107,16 +108,22 @@ def _search(study: Study) -> Search:
 def _gain(study: Study) -> Finding | None:
     """Return best minus defaults on test, with the interval over test rows."""
     scores = study.result.get("test", {})
-    names = {name.split(" (")[0]: name for name in scores}
+    names = {name.split(" (")[0]: name for name in reversed(scores)}  # means stand before seeds
     if not {"best", "trial 0"} <= set(names):
         return None
-    runs = [study.predictions(names[name]) for name in ("best", "trial 0")]
+    runs = [_seeds(study, scores, names[name]) for name in ("best", "trial 0")]
     labels = [key[3:-1] for key in scores[names["best"]] if key.startswith("f1[")]
-    if not labels or not all(runs) or len({row.group for row in runs[0]}) < 2:
+    if not labels or not all(map(all, runs)) or len({row.group for row in runs[0][0]}) < 2:
         return None
     try:
-        first, second = (row_statistics(rows, PRIMARY_METRIC, labels) for rows in runs)
-        found = paired_bootstrap([first], [second])
+        best, first = ([row_statistics(r, PRIMARY_METRIC, labels) for r in seeds] for seeds in runs)
+        found = paired_bootstrap(best, first)
     except ValueError as error:
         raise UserError(f"{study.folder}: best against trial 0: {error}") from None
     return Finding("best", found.estimate, found.low, found.high, None, None)
+
+
+def _seeds(study: Study, scores: Mapping[str, Any], row: str) -> list[tuple[Prediction, ...]]:
+    """Return the test predictions of a row of the result table, one by seed where it is a mean."""
+    names = [name for name in scores if name.startswith(f"{row}, seed ")] or [row]
+    return [study.predictions(name) for name in names]

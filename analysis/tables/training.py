@@ -175,7 +175,8 @@ def disk(folder: Path) -> int:
 
 def searches_table(studies: Sequence[Study]) -> Table:
     """Return the searches: trials by state, best and first trial on validation and on test."""
-    name, title = "searches", "Searches: the best trial and trial 0 (the defaults); one seed each"
+    name = "searches"
+    title = "Searches: the best trial and trial 0 (the defaults), mean ± sd where seeds are several"
     rows: list[Row] = []
     notes: list[str] = []
     for study in studies:
@@ -190,9 +191,10 @@ def searches_table(studies: Sequence[Study]) -> Table:
         first = next((r for r in study.done() if r.trial == 0), None)
         for key, record in (("best", best), ("first", first)):
             if record is not None:
-                row[f"{key}_validation"] = _score(record.metrics.get(metric))
-                row[f"{key}_test"] = _score(record.test_metrics.get("macro_f1"))
+                row[f"{key}_validation"] = _score(record, "metrics", metric)
+                row[f"{key}_test"] = _score(record, "test_metrics", "macro_f1")
         row |= {"metric": metric, "best": best.trial if best else None}
+        row["seeds"] = int(study.info.study.get("seeds_per_config", 1))
         rows.append(row)
         notes += [f"{study.info.name}: {note}" for note in study.notes]
     if not rows:
@@ -202,6 +204,7 @@ def searches_table(studies: Sequence[Study]) -> Table:
         "done": "Done",
         "pruned": "Pruned",
         "failed": "Failed",
+        "seeds": "Seeds a trial",
         "metric": "Searched metric",
         "best": "Best trial",
         "best_validation": "Best, validation, %",
@@ -223,8 +226,14 @@ def search_cells(study: Study) -> Row:
     return {"study": info.name, "dataset": info.dataset, "model": model, "method": info.method}
 
 
-def _score(value: float | None) -> Number | None:
-    return None if value is None else Number(value, factor=100.0, digits=2)
+def _score(record: TrialRecord, place: str, metric: str) -> Number | None:
+    """Return a trial's score, with its spread over the seeds that have it."""
+    value = getattr(record, place).get(metric)
+    seeds = [
+        found for run in record.seeds if (found := getattr(run, place).get(metric)) is not None
+    ]
+    sd = mean_sd(seeds)[1] if seeds else None
+    return None if value is None else Number(value, sd, factor=100.0, digits=2)
 
 
 def best_trial(study: Study) -> TrialRecord | None:

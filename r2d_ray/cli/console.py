@@ -12,9 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from r2d_ray.cli.control_lines import setting_lines
-from r2d_ray.config import TrainConfig
 from r2d_ray.evaluation.calibration_words import calibration_line
-from r2d_ray.method.variants import Method
 from r2d_ray.search.tuner import Event, StudyNote
 from r2d_ray.storage import printable
 
@@ -61,6 +59,8 @@ class Progress:
             row["values"] = "  ".join(f"{k}={short(v)}" for k, v in event.values.items())
         if event.what == "evaluated" and self.metric in event.values:
             row["step"] = event.values.get("step", "")
+            if "run" in event.values:
+                row["step"] = f"{row['step']} (run {event.values['run'] + 1})"
             row["score"] = f"{event.values[self.metric]:.3f}"
         if self._live is not None:
             self._live.update(self._table())
@@ -85,13 +85,20 @@ def short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def result_lines(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the final table as Markdown lines, signatures below."""
+def result_lines(
+    table: Mapping[str, Mapping[str, Any]], spread: Mapping[str, Mapping[str, float]] | None = None
+) -> list[str]:
+    """Return the final table as Markdown lines, signatures below.
+
+    `spread` has the standard deviations over seeds of the rows that are means.
+    """
     names = [name for name, _, _ in SCORES]
     lines = ["| test split | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     for row, scores in table.items():
-        cells = [cell(scores.get(key), digits) for _, key, digits in SCORES]
-        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+        sds = (spread or {}).get(row)
+        cells = [cell(scores.get(key), digits, (sds or {}).get(key)) for _, key, digits in SCORES]
+        name = row if sds is None else f"{row}, mean over seeds"
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     said = {row: line for row, scores in table.items() if (line := calibration_line(scores))}
     lines += [f"{row}: {line}" for row, line in list(said.items())[:1]]
     signatures = {
@@ -104,24 +111,11 @@ def result_lines(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def cell(value: Any, digits: int) -> str:
-    """Return a table cell; a score that does not exist is n/a, not 0."""
-    return f"{value:.{digits}f}" if isinstance(value, int | float) else "n/a"
-
-
-def method_lines(methods: Mapping[str, Method]) -> list[str]:
-    """Return every method with its source and the fields in which it differs from `r2d`."""
-    lines = []
-    for method in methods.values():
-        lines += [f"{method.name}: {method.description}", f"  source: {method.source}"]
-        differing = {
-            name: value
-            for name, value in method.values.items()
-            if value != TrainConfig.model_fields[name].default
-        }
-        values = ", ".join(f"{name}={short(value)}" for name, value in differing.items())
-        lines.append(f"  differences from r2d: {values or 'none'}")
-    return lines
+def cell(value: Any, digits: int, sd: float | None = None) -> str:
+    """Return a table cell, with the spread of a mean; a score that does not exist is n/a, not 0."""
+    if not isinstance(value, int | float):
+        return "n/a"
+    return f"{value:.{digits}f}" if sd is None else f"{value:.{digits}f} ± {sd:.{digits}f}"
 
 
 COMPARED = (  # column, key, factor, decimals

@@ -60,20 +60,30 @@ class Planned(Protocol):
 
 
 def search_estimate(plan: StudyPlan, capacity: Capacity, concurrency: int) -> Estimate:
-    """Return what a search takes if no trial stops early; stage 1 is trained once."""
-    trials = plan.settings.num_samples
-    kept = 3 + concurrency  # best, its export, trial 0; one selected each running
-    return _estimate([plan.config], [plan.config] * trials, plan, concurrency, kept)
+    """Return what a search takes if no trial stops early; stage 1 is trained once for each seed."""
+    seeds = plan.settings.seeds_per_config
+    runs = plan.settings.num_samples * seeds
+    kept = 1 + (2 + concurrency) * seeds  # the export; best, trial 0, those running
+    if seeds > 1:  # the first seed's checkpoints stay while the others train
+        kept += concurrency * CHECKPOINTS * CHECKPOINT_BYTES // WEIGHT_BYTES
+    return _estimate([plan.config] * seeds, [plan.config] * runs, plan, concurrency, kept)
 
 
 def comparison_estimate(
-    configs: Sequence[TrainConfig], plan: Planned, capacity: Capacity, concurrency: int
+    configs: Sequence[TrainConfig],
+    plan: Planned,
+    capacity: Capacity,
+    concurrency: int,
+    folds: int = 1,
 ) -> Estimate:
-    """Return what a comparison takes: every arm's weights are kept, equal stages 1 trained once."""
+    """Return what a comparison takes: every arm's weights are kept, equal stages 1 trained once.
+
+    Each of several folds has stages 1 of its own; `configs` holds those of all folds.
+    """
     stages = {
         c.model_dump_json(include=set(STAGE1_FIELDS)) + str(c.stage1_source): c for c in configs
     }
-    first = [config for config in stages.values() if config.stage1_max_steps]
+    first = [config for config in stages.values() if config.stage1_max_steps] * folds
     return _estimate(first, configs, plan, concurrency, len(configs) + len(first))
 
 

@@ -14,14 +14,17 @@ from r2d_ray.search.plan import StudyPlan
 def plan_lines(plan: StudyPlan, capacity: Capacity, concurrency: int) -> list[str]:
     """Return what a search's dry run prints: trials, concurrency, steps, hours, disk, trial 0."""
     config, settings = plan.config, plan.settings
-    steps = config.stage1_max_steps + settings.num_samples * config.max_steps
+    seeds = settings.seeds_per_config
+    each = f" of {seeds} seeds each" if seeds > 1 else ""
+    once, per = ("once a seed", "trial and seed") if seeds > 1 else ("once", "trial")
     estimate = search_estimate(plan, capacity, concurrency)
     lines = [
         *machine_lines(capacity),
         f"study {plan.name}: method {plan.method.name} on {plan.splits.name}",
         profile_line(settings.profile, config, plan.splits),
-        f"trials {settings.num_samples}, {concurrency} at once, at most {steps} optimiser steps "
-        f"(stage 1, once: {config.stage1_max_steps}; stage 2: {config.max_steps} per trial)",
+        f"trials {settings.num_samples}{each}, {concurrency} at once, at most {estimate.steps} "
+        f"optimiser steps (stage 1, {once}: {config.stage1_max_steps}; "
+        f"stage 2: {config.max_steps} per {per})",
         *estimate_lines(estimate),
         "trial 0:",
     ]
@@ -35,7 +38,8 @@ def plan_lines(plan: StudyPlan, capacity: Capacity, concurrency: int) -> list[st
 def arm_lines(plan: ComparePlan, capacity: Capacity, concurrency: int) -> list[str]:
     """Return what a comparison's dry run prints: arms, steps, concurrency, hours, disk."""
     arms = plan.arms
-    estimate = comparison_estimate([arm.config for arm in arms], plan, capacity, concurrency)
+    configs, folds = [arm.config for arm in arms], max(1, len(plan.folds))
+    estimate = comparison_estimate(configs, plan, capacity, concurrency, folds)
     lines = [
         *machine_lines(capacity),
         profile_line(plan.settings.profile, arms[0].config, plan.splits),

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from r2d_ray.comparison.grid import DEFAULT_SETTING
 from r2d_ray.config import TrainConfig, build_config
-from r2d_ray.data.examples import Splits
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import Method
 from r2d_ray.records import StudyInfo, TrialRecord
@@ -29,7 +28,7 @@ class Arm:
     """One run of a comparison.
 
     `setting` is `default`, `tuned` or the fields of a grid's point that differ from the method's
-    default (grid.setting_name); `source` is a rationale source.
+    default (grid.setting_name); `source` is a rationale source; `fold` counts from 1.
     """
 
     method: str
@@ -37,10 +36,22 @@ class Arm:
     setting: str
     source: str | None
     config: TrainConfig
+    fold: int | None = None
 
     @property
     def name(self) -> str:
         """The arm's name: a part of its files' names."""
+        return self.run if self.fold is None else f"{self.run}-fold{self.fold}"
+
+    @property
+    def data(self) -> str:
+        """The key of the arm's prepared data."""
+        source = self.source or ""
+        return source if self.fold is None else f"{source} fold {self.fold}"
+
+    @property
+    def run(self) -> str:
+        """The name that the arm shares with its other folds."""
         setting = None if self.setting == DEFAULT_SETTING else self.setting
         parts = [self.method, setting, self.source]
         return "-".join([*(part for part in parts if part), str(self.seed)])
@@ -68,8 +79,9 @@ def make_arms(
     settings: Mapping[str, Mapping[str, Mapping[str, Any]]],
     sources: Sequence[str | None],
     add_steps: bool,
+    folds: int | None = None,
 ) -> list[Arm]:
-    """Return the arms: method x setting x source x seed.
+    """Return the arms: method x setting x source x seed x fold.
 
     Args:
         methods: Methods of the comparison.
@@ -79,6 +91,7 @@ def make_arms(
             default alone.
         sources: Rationale sources; (None,) trains on the data set's first.
         add_steps: See `equal_terms`.
+        folds: Number of folds, if any.
 
     Raises:
         UserError: if a flag sets a field that a method fixes, or values do not fit together.
@@ -94,7 +107,10 @@ def make_arms(
                         values["rationale_source"] = source
                     values = equal_terms(values, base["stage1_max_steps"], add_steps)
                     config = build_config(values)
-                    arms.append(Arm(method.name, seed, setting, source, config))
+                    arms += [
+                        Arm(method.name, seed, setting, source, config, fold)
+                        for fold in (range(1, folds + 1) if folds else [None])
+                    ]
     return arms
 
 
@@ -201,25 +217,6 @@ def check_ground(folder: Path, theirs: Ground, ours: Ground) -> None:
                 f"--tuned-from {folder}: searched with {name} {other!r}, compared with {mine!r} "
                 "(allowed: the same)"
             )
-
-
-def with_every_source(splits: Splits, sources: Sequence[str]) -> Splits:
-    """Return the splits with only the training rows that have a text of every one of these sources.
-
-    Raises:
-        UserError: if no training row has them all.
-    """
-    rows = tuple(
-        row for row in splits.train if all(row.rationales.get(s, "").strip() for s in sources)
-    )
-    if not rows:
-        raise UserError(
-            f"--rationale-sources {' '.join(sources)}: no training row of {splits.name} has them "
-            f"all (sources: {', '.join(splits.rationale_sources())})"
-        )
-    lost = len(splits.train) - len(rows)
-    dropped = {**splits.dropped, "train row: it lacks a compared rationale source": lost}
-    return replace(splits, train=rows, dropped=dropped)
 
 
 def base_values(

@@ -14,11 +14,11 @@ from r2d_ray.comparison.arms import (
     check_plan,
     make_arms,
     tuned_values,
-    with_every_source,
 )
 from r2d_ray.comparison.grid import DEFAULT_SETTING, check_grid, method_grid
+from r2d_ray.comparison.rows import read_folds, with_every_source
 from r2d_ray.config import TrainConfig, build_config
-from r2d_ray.data.examples import Splits
+from r2d_ray.data.examples import Example, Splits
 from r2d_ray.distributed.cluster import NO_GPUS, Capacity
 from r2d_ray.errors import UserError
 from r2d_ray.evaluation.costs import with_costs
@@ -44,6 +44,16 @@ class ComparePlan:
     name: str
     info: StudyInfo
     same: dict[str, tuple[str, ...]]  # row of the table -> a grid's other points of the same run
+    folds: tuple[Splits, ...] = ()  # `splits` is then the first of them
+
+    def splits_of(self, fold: int | None) -> Splits:
+        """Return the splits of a fold, counted from 1; the only ones where there are none."""
+        return self.splits if fold is None else self.folds[fold - 1]
+
+    @property
+    def tested(self) -> tuple[Example, ...]:
+        """The test rows, of all folds."""
+        return tuple(row for splits in self.folds or (self.splits,) for row in splits.test)
 
     def with_info(self, info: StudyInfo) -> ComparePlan:
         """Return the plan with another study.json."""
@@ -146,7 +156,9 @@ def _plan(settings: CompareSettings, capacity: Capacity) -> ComparePlan:
     check_flags(methods, settings.overrides)
     base = base_values(profile_values(settings, capacity), spaces, settings.overrides)
     config = with_model(build_config({**base, "seed": settings.split_seed}))
-    splits = read_data(settings)
+    compared = tuple(dict.fromkeys(settings.rationale_sources))
+    folds = read_folds(settings, compared) if settings.folds else ()
+    splits = folds[0] if folds else read_data(settings)
     given = base_values({}, spaces, settings.overrides)
     base |= fitted_values(settings, config, splits, given) | {"model": config.model}
     config = build_config({**base, "seed": settings.split_seed})
@@ -154,8 +166,7 @@ def _plan(settings: CompareSettings, capacity: Capacity) -> ComparePlan:
         chosen, same = grid_settings(settings, methods, grid, base)
     else:
         chosen, same = tuned_settings(settings, config, splits), {}
-    compared = tuple(dict.fromkeys(settings.rationale_sources))
-    if compared:
+    if compared and not folds:
         splits = with_every_source(splits, compared)
     arms = make_arms(
         methods,
@@ -164,25 +175,20 @@ def _plan(settings: CompareSettings, capacity: Capacity) -> ComparePlan:
         settings=chosen,
         sources=compared or (None,),
         add_steps=settings.equal_steps,
+        folds=settings.folds,
     )
     if settings.equal_steps:
         check_plan(arms)
     for arm in arms:
-        check_data(splits, arm.config)
+        check_data(folds[arm.fold - 1] if arm.fold else splits, arm.config)
         check_deepspeed(arm.config)
     what = grid.name if grid else "compare"
     name = settings.name or f"{splits.name}-{what}-{Path(config.model).name}"
     check_name(name)
-    info = study_info(
-        settings,
-        splits,
-        config,
-        name=name,
-        method="compare",
-        space=compared_space(space, arms, chosen),
-    )
+    said = compared_space(space, arms, chosen)
+    info = study_info(settings, splits, config, name=name, method="compare", space=said)
     info = with_costs(info, settings.costs, splits, [arm.config for arm in arms])
-    return ComparePlan(settings, splits, tuple(arms), name, info, same)
+    return ComparePlan(settings, splits, tuple(arms), name, info, same, folds)
 
 
 def compared_space(space: SearchSpace, arms: Sequence[Arm], chosen: Settings) -> dict[str, Any]:
@@ -191,6 +197,6 @@ def compared_space(space: SearchSpace, arms: Sequence[Arm], chosen: Settings) ->
     return {
         "metric": space.metric,
         "mode": space.mode,
-        "arms": [arm.name for arm in arms],
+        "arms": list(dict.fromkeys(arm.run for arm in arms)),
         "tuned": tuned,  # a search that went on since may have another best trial
     }

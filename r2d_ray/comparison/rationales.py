@@ -118,4 +118,4 @@ def human_references(plan: ComparePlan, sources: Iterable[str | None]) -> dict[s
     human = human_source(plan.splits)
     if human is None or set(sources) == {human}:
         return {}
-    return {row.id: row.rationales[human] for row in plan.splits.test if human in row.rationales}
+    return {row.id: row.rationales[human] for row in plan.tested if human in row.rationales}

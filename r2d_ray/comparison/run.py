@@ -6,29 +6,30 @@ again, a failed arm is run again.
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from r2d_ray.comparison.arms import arm_values, check_equal
+from r2d_ray.comparison.folds import fold_controls, fold_summary, pooled_records
 from r2d_ray.comparison.plan import ComparePlan
 from r2d_ray.comparison.rationales import RationaleScores, compare_rationales
 from r2d_ray.comparison.scores import evaluate_arms, evaluation_stamp, read_all
-from r2d_ray.config import TrainConfig, build_config
+from r2d_ray.comparison.summary import by_method, counts
+from r2d_ray.config import TrainConfig
+from r2d_ray.data.examples import Splits
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.distributed.controls import beats_bag_of_words, label_controls
 from r2d_ray.evaluation.controls.labels import label_metric
-from r2d_ray.method.schedules import gold_probability
-from r2d_ray.model.flops import costs
 from r2d_ray.records import TrialRecord, write_jsonl
 from r2d_ray.search.frame import Missing, StudyRun
 from r2d_ray.search.tuner import Event, Session, StatelessSearcher, TrialEvent
 from r2d_ray.storage import write_json
 from r2d_ray.study.books import OUTCOME, Bookkeeper, ScoreCache, key_of
-from r2d_ray.study.folder import StudyFolder, write_rows
+from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.tested import write_rows
 
 
 class ArmSearcher(StatelessSearcher):
@@ -71,15 +72,14 @@ class ComparisonRun(StudyRun[ComparePlan]):
     keep_all = True  # every arm is evaluated on test
 
     def configs(self) -> Iterator[tuple[str, TrainConfig]]:
-        """Yield the arms' configs; where the base's source is compared, it is `""` too.
-
-        An arm names its source only where it differs from the base (arms.arm_values).
-        """
-        base = self.plan.info.config["rationale_source"]
+        """Yield the arms' configs by what they call their data: source and fold."""
         for arm in self.plan.arms:
-            yield arm.source or "", arm.config
-            if arm.source is not None and arm.source == base:
-                yield "", arm.config
+            yield arm.data, arm.config
+
+    def splits_of(self, data: str) -> Splits:
+        """Return the splits of the arms that call their data so."""
+        arm = next(arm for arm in self.plan.arms if arm.data == data)
+        return self.plan.splits_of(arm.fold)
 
     def missing(self, session: Session) -> Missing | None:
         """Return the arms that have not ended well."""
@@ -91,6 +91,8 @@ class ComparisonRun(StudyRun[ComparePlan]):
                 "values": arm_values(arm, self.plan.info),
                 "method": arm.method,
                 "arm": arm.name,
+                "fold": arm.fold,
+                "data": arm.data,
             }
             for number, arm in enumerate(self.plan.arms)
             if number not in session.books.records
@@ -110,31 +112,27 @@ def finish(
     """Evaluate every arm on validation and test, write records and result, return the result."""
     if plan.settings.equal_steps:
         check_equal(list(books.records.values()))
-    write_rows(folder, plan.splits)
+    write_rows(folder, replace(plan.splits, test=plan.tested))
     scores = evaluate_arms(plan, folder, prepared, books)
-    rationales = rationale_scores(plan, folder, sorted(scores))
+    # Folds are scored together: see `pooled`.
+    rationales = RationaleScores() if plan.folds else rationale_scores(plan, folder, sorted(scores))
     for number, more in rationales.arms.items():
         scores[number] |= more
     for number, more in read_all(plan, folder, books).items():
         scores[number] |= more
-    records = [
-        record.model_copy(
-            update={
-                "method": plan.arms[number].method,  # a driver that died could not say
-                "arm": plan.arms[number].name,
-                "test_metrics": scores.get(number, {}),
-                "counts": counts(record),
-            }
-        )
-        for number, record in sorted(books.records.items())
-    ]
+    records = scored(plan, books, scores)
     write_jsonl(folder.records_path, records)
-    methods, metric = by_method(records), label_metric(plan.info.objective.metric)
-    answers = label_controls(folder, plan.splits, metric)
+    metric = label_metric(plan.info.objective.metric)
+    shown = records
+    if plan.folds:
+        shown, rationales = pooled_records(plan, folder, records, scores)
+    make_controls = fold_controls if plan.folds else plain_controls
+    answers = make_controls(plan, folder, metric)
+    methods = by_method(shown)
     means = {name: row[metric]["mean"] for name, row in methods.items() if metric in row}
     result = {
         "bag_of_words": beats_bag_of_words(plan.splits, answers, means, metric, "arm"),
-        "arms": {r.arm: r.test_metrics for r in records},
+        "arms": {r.arm: r.test_metrics for r in shown},
         "trials": dict(Counter(r.status for r in records)),
         "failures": {r.trial: r.reason for r in records if r.status == "failed"},
         "methods": methods,
@@ -142,8 +140,33 @@ def finish(
         "signatures": rationales.signatures,
         "same": plan.same,
     }
+    if plan.folds:
+        result["folds"] = fold_summary(plan, records, metric)
     write_json(folder.root / "result.json", result)
     return result
+
+
+def scored(
+    plan: ComparePlan, books: Bookkeeper, scores: Mapping[int, dict[str, Any]]
+) -> list[TrialRecord]:
+    """Return the arms' records, in order, with their test scores and what is counted."""
+    return [
+        record.model_copy(
+            update={
+                "method": plan.arms[number].method,  # a driver that died could not say
+                "arm": plan.arms[number].name,
+                "fold": plan.arms[number].fold,
+                "test_metrics": scores.get(number, {}),
+                "counts": counts(record),
+            }
+        )
+        for number, record in sorted(books.records.items())
+    ]
+
+
+def plain_controls(plan: ComparePlan, folder: StudyFolder, metric: str) -> dict[str, Any]:
+    """Return the label controls' scores on the one test split."""
+    return label_controls(folder, plan.splits, metric)
 
 
 def rationale_scores(
@@ -178,70 +201,3 @@ def run_again(folder: StudyFolder, books: Bookkeeper) -> list[int]:
     for number in failed:  # a driver that dies now must not leave the old reason
         (folder.trial_dir(number) / OUTCOME).unlink(missing_ok=True)
     return failed
-
-
-DOSE_TESTED = 0.02  # mean share of prompts whose label changed, below which sampling is not tested
-
-
-def dose(record: TrialRecord) -> dict[str, float]:
-    """Return the effective dose of an arm: means over its logged series."""
-    found = {}
-    for name in ("sampled_share", "changed_share", "train_label_error"):
-        values = [value for value in record.series.get(name, []) if value is not None]
-        if values:
-            found[name] = sum(values) / len(values)
-    found["sampling_tested"] = float(found.get("changed_share", 0.0) >= DOSE_TESTED)
-    return found
-
-
-def selection(record: TrialRecord) -> dict[str, float]:
-    """Return how often an arm was evaluated in training and where its checkpoint was selected.
-
-    Returns:
-        `evaluations`; `selected_share`, the selected step as a share of stage 2's; and, for an arm
-        whose prompts show a label, `selected_gold_probability` at that step: 1 means that the
-        selected weights never saw a sampled label.
-    """
-    found = {"evaluations": float(len(record.curve))}
-    if record.selected_step is None:
-        return found
-    config = build_config(record.config)
-    found["selected_share"] = record.selected_step / config.max_steps
-    if config.trains_rationales and config.rationale_prompt == "given_label":
-        found["selected_gold_probability"] = gold_probability(record.selected_step, config)
-    return found
-
-
-def cost(record: TrialRecord) -> dict[str, float]:
-    """Return the tokens and model FLOPs of both stages, as if the arm's stage 1 were its alone."""
-    stage2 = costs(record.series, record.steps_done)
-    found = {name: value + record.stage1.get(name, 0.0) for name, value in stage2.items()}
-    if found:
-        found["tokens"] = found["encoder_tokens"] + found["decoder_tokens"]
-    return found
-
-
-def counts(record: TrialRecord) -> dict[str, float]:
-    """Return what is told of an arm beside its scores: dose, selection and cost."""
-    return dose(record) | selection(record) | cost(record)
-
-
-def by_method(records: Sequence[TrialRecord]) -> dict[str, dict[str, Any]]:
-    """Return mean and standard deviation over seeds of every test score, by method and setting."""
-    groups: dict[str, list[TrialRecord]] = {}
-    for record in records:
-        if record.arm is not None:
-            groups.setdefault(record.arm.rpartition("-")[0], []).append(record)
-    table: dict[str, dict[str, Any]] = {}
-    for name, members in groups.items():
-        done = [record for record in members if record.status == "done"]
-        row: dict[str, Any] = {"seeds": len(done), "failed": len(members) - len(done)}
-        names = {n for r in done for n in (*r.test_metrics, *r.counts)}
-        for score in sorted(names):
-            values = [{**r.test_metrics, **r.counts}.get(score) for r in done]
-            numbers = [float(v) for v in values if v is not None]
-            if numbers:
-                spread = statistics.stdev(numbers) if len(numbers) > 1 else None
-                row[score] = {"mean": statistics.fmean(numbers), "sd": spread}
-        table[name] = row
-    return table

@@ -72,7 +72,7 @@ def evaluate_arms(
             continue
         for split in ("validation", "test"):
             wanted = arm_evaluation(plan, folder, number, split)
-            job = (wanted, prepared[arm.source or ""], arm.config)
+            job = (wanted, prepared[arm.data], arm.config)
             file = predictions_file(folder, wanted)
             scores = ScoreCache.beside(file).scores(EVALUATION, evaluation_key(folder, number, job))
             if scores is None or not file.exists():
@@ -95,22 +95,23 @@ def read_all(
 ) -> dict[int, dict[str, Any]]:
     """Read every arm's test rationales with independent readers, unless they were.
 
-    One reader by rationale source, trained once on masked gold rationales.
+    One reader by rationale source and fold, trained once on masked gold rationales.
 
     Returns:
         Scores by arm number.
     """
     found: dict[int, dict[str, Any]] = {}
-    for source in dict.fromkeys(arm.source for arm in plan.arms):
+    for source, fold in dict.fromkeys((arm.source, arm.fold) for arm in plan.arms):
         numbers = [
             number
             for number, arm in enumerate(plan.arms)
-            if arm.source == source
+            if (arm.source, arm.fold) == (source, fold)
             and arm.config.trains_rationales
             and books.records[number].status == "done"
         ]
         if numbers:
-            found |= read_with(plan, folder, numbers, *train_reader(plan, folder, source))
+            reader = train_reader(plan, folder, source, fold)
+            found |= read_with(plan, folder, numbers, *reader)
     return found
 
 
@@ -145,22 +146,24 @@ def read_with(
 
 
 def train_reader(
-    plan: ComparePlan, folder: StudyFolder, source: str | None
+    plan: ComparePlan, folder: StudyFolder, source: str | None, fold: int | None
 ) -> tuple[TrainConfig, Path, Path]:
-    """Train the independent reader of a rationale source unless it is there.
+    """Train the independent reader of a rationale source and fold unless it is there.
 
     Returns:
         Its config (labels only, the comparison's own sizes and steps), data and weights.
     """
     from r2d_ray.data.prepare import prepare
 
-    name = pick_source(plan.splits, source or plan.info.config["rationale_source"])
+    splits = plan.splits_of(fold)
+    name = pick_source(splits, source or plan.info.config["rationale_source"])
     assert name is not None
     base = {**plan.info.config, **get_method("sft").values, **NO_EARLY_STOP}
     sources = {"rationale_source": None, "stage1_rationale_source": None}
     config = build_config({**base, **sources, "selection_metric": "macro_f1"})
-    prepared_dir = prepare(reader_splits(plan.splits, name), config, folder.prepared_dir)
-    job = TrainingJob(config, "stage2", prepared_dir, folder.root / "readers" / name)
+    prepared_dir = prepare(reader_splits(splits, name), config, folder.prepared_dir)
+    place = folder.root / "readers" / (name if fold is None else f"{name}-fold{fold}")
+    job = TrainingJob(config, "stage2", prepared_dir, place)
     outcome = job.run_dir / OUTCOME
     if not outcome.exists():
         write_json(outcome, run_training(job))

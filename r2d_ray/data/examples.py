@@ -55,7 +55,8 @@ class Splits:
 
     `labels` is the fixed label set in a stable order, empty where rows bring their own choices.
     `dropped` counts rows that were left out, by reason. `warnings` are what the user should look at
-    before training on these rows, a line each. `use` is which column of a table became what.
+    before training on these rows, a line each. `use` is which column of a table became what,
+    `given` are the splits that the source names itself.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Splits:
     dropped: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     use: ColumnUse | None = None
+    given: tuple[str, ...] = ()
 
     def items(self) -> Iterable[tuple[str, tuple[Example, ...]]]:
         """Yield (split name, rows) in the order train, validation, test."""

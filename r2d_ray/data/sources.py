@@ -94,7 +94,8 @@ def _read(request: DataRequest, location: Location) -> Splits:
     forgotten = source.use.warnings() if source.use and not location.named else ()
     warnings = (*forgotten, *share_warnings(source, parts))
     made = Splits(location.name, train, validation, test, (), provenance, warnings=warnings)
-    return replace(made, use=source.use)
+    given = tuple(sorted(set(source.assigned.values())))
+    return replace(made, use=source.use, given=given)
 
 
 def _rows(request: DataRequest, location: Location) -> SourceRows:

@@ -19,7 +19,8 @@ from r2d_ray.evaluation.controls.trivial_rationales import (
 from r2d_ray.evaluation.scoring import EvaluationJob
 from r2d_ray.records import Prediction, read_jsonl, write_jsonl
 from r2d_ray.study.books import ScoreCache, key_of
-from r2d_ray.study.folder import KEPT_SCORES, StudyFolder
+from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.tested import KEPT_SCORES
 
 BAGS = "bag of words"  # part of the kept scores, and how the controls' names begin
 

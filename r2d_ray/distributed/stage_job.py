@@ -33,7 +33,10 @@ CPUS_PER_WORKER = 1  # one thread each: sums have one order, so runs repeat bit 
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """One stage to train: where its data lies, what it starts from and where it may write."""
+    """One stage to train: where its data lies, what it starts from and where it may write.
+
+    `run` counts the runs of a trial that trains several seeds; what is reported names it after 0.
+    """
 
     config: TrainConfig
     stage: str
@@ -41,6 +44,7 @@ class TrainingJob:
     run_dir: Path
     weights: Path | None = None
     report_metric: str | None = None
+    run: int = 0
 
     @property
     def best_dir(self) -> Path:
@@ -56,6 +60,7 @@ class TrainingJob:
             "run_dir": str(self.run_dir),
             "weights": str(self.weights) if self.weights else None,
             "report_metric": self.report_metric,
+            "run": self.run,
         }
 
     @classmethod
@@ -68,6 +73,7 @@ class TrainingJob:
             run_dir=Path(payload["run_dir"]),
             weights=Path(payload["weights"]) if payload["weights"] else None,
             report_metric=payload["report_metric"],
+            run=payload["run"],
         )
 
 
@@ -85,7 +91,7 @@ def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
 
     def report(scores: dict[str, Any], checkpoint: Path) -> None:
         ray.train.report(
-            reported(scores, job.report_metric),
+            reported(scores, job.report_metric, job.run),
             checkpoint=ray.train.Checkpoint.from_directory(checkpoint),
             delete_local_checkpoint_after_upload=True,
         )
@@ -111,9 +117,11 @@ def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
     return asdict(outcome)
 
 
-def reported(scores: dict[str, Any], metric: str | None) -> dict[str, Any]:
+def reported(scores: dict[str, Any], metric: str | None, run: int = 0) -> dict[str, Any]:
     """Return what Ray hears of an evaluation; of a checkpoint between two, nothing."""
     metrics = {name: _plain(value) for name, value in scores.items()}
+    if metrics and run:
+        metrics["run"] = run
     if metrics and metric is not None:
         # The searched name carries the best so far: Optuna learns a trial's last report.
         metrics[f"current_{metric}"] = metrics[metric]
@@ -153,7 +161,7 @@ def resume_point(job: TrainingJob) -> Path | None:
     if not known:
         state = TrainerState.load_from_json(str(Path(path) / "trainer_state.json"))
         ray.train.report(
-            reported(evaluation(state, pruned=False), job.report_metric),
+            reported(evaluation(state, pruned=False), job.report_metric, job.run),
             checkpoint=ray.train.Checkpoint(path),
             checkpoint_upload_mode=ray.train.CheckpointUploadMode.NO_UPLOAD,
         )

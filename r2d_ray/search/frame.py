@@ -69,7 +69,7 @@ class StudyRun(ABC, Generic[P]):
 
     @abstractmethod
     def configs(self) -> Iterable[tuple[str, TrainConfig]]:
-        """Return whose data is prepared: rationale source (`""`: none named) and config."""
+        """Return whose data is prepared: what trials call it (`""` in a search) and a config."""
 
     def extends(self) -> bool:
         """Return whether trials are to be added to a stored study."""
@@ -110,7 +110,7 @@ class StudyRun(ABC, Generic[P]):
             self.take_up(folder, opened.info)
             try:
                 prepared = {
-                    source: self.prepare(config, folder) for source, config in self.configs()
+                    data: self.prepare(data, config, folder) for data, config in self.configs()
                 }
             except Exception:
                 if not opened.resumed:
@@ -126,9 +126,13 @@ class StudyRun(ABC, Generic[P]):
             self.train(session)
             return self.finish(session)
 
-    def prepare(self, config: TrainConfig, folder: StudyFolder) -> Path:
+    def splits_of(self, data: str) -> Splits:
+        """Return the splits that trials call so."""
+        return self.plan.splits
+
+    def prepare(self, data: str, config: TrainConfig, folder: StudyFolder) -> Path:
         """Tokenise the data for a config unless it is there; return its folder."""
-        return prepare(self.plan.splits, config, folder.prepared_dir)
+        return prepare(self.splits_of(data), config, folder.prepared_dir)
 
     def note_tokens(self, folder: StudyFolder, prepared_dir: Path) -> None:
         """Enter the token lengths and cut shares into a new study's data card."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from r2d_ray.evaluation.scoring import EvaluationJob
 from r2d_ray.records import TrialRecord, write_jsonl
 from r2d_ray.storage import write_json
 from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.seeds import is_number, means, of_seed, spreads
 
 
 def finalists(
@@ -29,20 +30,41 @@ def finalists(
     first: TrialRecord | None,
     costs: Costs | None = None,
 ) -> list[Job]:
-    """Return what is evaluated on test: the best trial, trial 0 and the best without context."""
+    """Return what is evaluated on test: the best trial, trial 0 and the best without context.
+
+    Of a trial of several seeds each is a job of its own.
+    """
     config = build_config(best.config)
-    writes = config.trains_rationales
     place = folder.best_dir
     label = f"best (trial {best.trial}{', the defaults' if best.trial == 0 else ''})"
-    chosen = EvaluationJob(label, place, "test", writes, calibrated=True, costs=costs)
-    jobs = [(chosen, prepared_dir, config)]
+    shown = [(label, best, place)]
     if first is not None and first.trial != best.trial:
-        defaults = replace(
-            chosen, name="trial 0 (the defaults)", model_dir=folder.trial_dir(0) / "best"
-        )
-        jobs.append((defaults, prepared_dir, build_config(first.config)))
+        shown.append(("trial 0 (the defaults)", first, folder.trial_dir(0) / "best"))
+    writes = config.trains_rationales
+    chosen = EvaluationJob(label, place, "test", writes, calibrated=True, costs=costs)
+    jobs = [
+        (replace(chosen, name=name, model_dir=weights), prepared_dir, own)
+        for row, record, alone in shown
+        for name, weights, own in _seeds(folder, row, record, alone)
+    ]
     bare = EvaluationJob("best without context", place, WITHOUT_CONTEXT, rationales=False)
     return [*jobs, (bare, prepared_dir, config)]
+
+
+def _seeds(
+    folder: StudyFolder, row: str, record: TrialRecord, alone: Path
+) -> Iterator[tuple[str, Path, TrainConfig]]:
+    """Yield name, weights and config of each of a trial's seeds; `alone` are those of one."""
+    if not record.seeds:
+        yield row, alone, build_config(record.config)
+    for run, each in enumerate(record.seeds):
+        weights = folder.run_dir(record.trial, run) / "best"
+        yield seed_row(row, each.seed), weights, build_config(of_seed(record, run).config)
+
+
+def seed_row(row: str, seed: int) -> str:
+    """Return the name of one seed's row in the result table."""
+    return f"{row}, seed {seed}"
 
 
 class Looked(NamedTuple):
@@ -100,24 +122,22 @@ def write_result(
 ) -> dict[str, Any]:
     """Write result.json and the test scores of best and trial 0 into the records.
 
-    `table` holds the best's scores first and, if it is another, trial 0's second; `bag_of_words` is
-    what is said of it.
+    `table` holds the best's scores first and, if it is another, trial 0's second; of trials of
+    several seeds these are means (`with_means`), and `spread` has their standard deviations.
+    `bag_of_words` is what is said of it.
     """
-    rows = list(table.items())
-    test = {best.trial: rows[0][1]}
-    if len(rows) > 1 and rows[1][0].startswith("trial 0"):
-        test[0] = rows[1][1]
-    numbers = {
-        trial: {k: v for k, v in scores.items() if not isinstance(v, str)}
-        for trial, scores in test.items()
-    }
+    names = list(table)
+    rows = {best.trial: names[0]}
+    if len(names) > 1 and names[1].startswith("trial 0"):
+        rows[0] = names[1]
     write_jsonl(
         folder.records_path,
         [
-            record.model_copy(update={"test_metrics": numbers.get(record.trial, {})})
+            with_test_scores(record, table, rows.get(record.trial))
             for record in sorted(records, key=lambda r: r.trial)
         ],
     )
+    seeded = {name: record.seeds for record in records for name in [rows.get(record.trial)] if name}
     result = {
         "bag_of_words": bag_of_words,
         "best_trial": best.trial,
@@ -127,5 +147,47 @@ def write_result(
     }
     if calibration is not None:
         result["calibration"] = dict(calibration)
+    spread = {
+        name: spreads([table[seed_row(name, run.seed)] for run in runs])
+        for name, runs in seeded.items()
+        if runs
+    }
+    if spread:
+        result["spread"] = spread
     write_json(folder.root / "result.json", result)
     return result
+
+
+def with_means(
+    table: dict[str, dict[str, Any]], trials: Sequence[TrialRecord]
+) -> dict[str, dict[str, Any]]:
+    """Return the table with a row of means before those of a trial's seeds, where it has several.
+
+    Args:
+        table: Scores by row's name, the seeds of these trials first and in their order.
+        trials: The best trial and, if it is another, trial 0.
+    """
+    names, made = list(table), {}
+    for record in trials:
+        mine, names = names[: len(record.seeds)], names[len(record.seeds) :]
+        if mine:
+            scores = [table[name] for name in mine]
+            words = {k: v for k, v in scores[0].items() if not is_number(v)}
+            made[mine[0].rpartition(", seed ")[0]] = words | means(scores)
+    return made | table
+
+
+def with_test_scores(
+    record: TrialRecord, table: dict[str, dict[str, Any]], row: str | None
+) -> TrialRecord:
+    """Return a record with its row's test scores, its seeds' too; without a row with none."""
+
+    def numbers(name: str | None) -> dict[str, Any]:
+        scores = table.get(name or "", {})
+        return {key: value for key, value in scores.items() if not isinstance(value, str)}
+
+    seeds = tuple(
+        run.model_copy(update={"test_metrics": numbers(row and seed_row(row, run.seed))})
+        for run in record.seeds
+    )
+    return record.model_copy(update={"test_metrics": numbers(row), "seeds": seeds})

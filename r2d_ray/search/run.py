@@ -24,7 +24,13 @@ from r2d_ray.evaluation.controls.labels import label_metric
 from r2d_ray.evaluation.costs import costs_of
 from r2d_ray.records import Objective, StudyInfo, TrialRecord, read_jsonl
 from r2d_ray.search.frame import Missing, StudyRun
-from r2d_ray.search.last_look import calibration_of, finalists, last_look, write_result
+from r2d_ray.search.last_look import (
+    calibration_of,
+    finalists,
+    last_look,
+    with_means,
+    write_result,
+)
 from r2d_ray.search.plan import StudyPlan
 from r2d_ray.search.pruner import RungPruner
 from r2d_ray.search.samplers import is_ours
@@ -36,13 +42,13 @@ from r2d_ray.study.books import OUTCOME, Bookkeeper, outcome_of
 from r2d_ray.study.export import export_best
 from r2d_ray.study.folder import (
     StudyFolder,
-    clear_old_predictions,
     extend_study,
     read_trials,
     total_samples,
-    write_rows,
 )
 from r2d_ray.study.model_file import add_calibration
+from r2d_ray.study.seeds import best_seed, of_seed
+from r2d_ray.study.tested import clear_old_predictions, write_rows
 
 
 def run_study(
@@ -157,8 +163,9 @@ def hear_of_the_unheard(searcher: StudySearcher, folder: StudyFolder) -> None:
 
 
 def ask_to_end(folder: StudyFolder, number: int) -> None:
-    """Leave the request where the trial looks at its next evaluation."""
-    (folder.trial_dir(number) / STOP_FILE).touch()
+    """Leave the request where the trial looks at its next evaluation, whichever its seed."""
+    for place in folder.run_dirs(number):
+        (place / STOP_FILE).touch()
 
 
 def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
@@ -172,22 +179,27 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     best = books.best()
     if best is None:
         return {"trials": states, "failures": failures, "test": {}}
-    weights = folder.trial_dir(best.trial) / "best"
-    export_best(weights, prepared_dir / "tokenizer", folder.best_dir, plan.info, best)
+    seed = best_seed(best, books.info.objective)
+    weights = folder.run_dir(best.trial, seed) / "best"
+    chosen = of_seed(best, seed)
+    export_best(weights, prepared_dir / "tokenizer", folder.best_dir, plan.info, chosen)
     clear_old_predictions(folder)
     write_rows(folder, plan.splits)
     first = books.records.get(0)
     usable_first = first if first is not None and first.status == "done" else None
+    trials = [best, *([usable_first] if usable_first and best.trial else [])]
     costs = costs_of(plan.info)
     jobs = finalists(folder, prepared_dir, best, usable_first, costs)
     allow_hub = plan.info.profile != "embedded"
     looked = last_look(jobs, folder, plan.splits, plan.settings.seed, allow_hub=allow_hub)
-    fitted = calibration_of(jobs[0][2], plan.splits, looked.models[jobs[0][0].name], costs)
+    own = jobs[seed]  # the model in best/
+    fitted = calibration_of(own[2], plan.splits, looked.models[own[0].name], costs)
     add_calibration(folder.best_dir, fitted)
     metric = label_metric(plan.space.metric)
     answers = label_controls(folder, plan.splits, metric)
-    models = {job.name: looked.models[job.name][metric] for job, *_ in jobs if job.table == "test"}
-    said = beats_bag_of_words(plan.splits, answers, models, metric, "model")
-    table = looked.models | answers | looked.controls
-    result = write_result(folder, best, table, records, said, fitted)
+    models = with_means(looked.models, trials)
+    first_rows = {name: models[name][metric] for name in list(models)[: len(trials)]}
+    said = beats_bag_of_words(plan.splits, answers, first_rows, metric, "model")
+    table = models | answers | looked.controls
+    result = write_result(folder, chosen, table, records, said, fitted)
     return {**result, "failures": failures, "best_dir": str(folder.best_dir)}

@@ -183,7 +183,7 @@ class StudySearcher(StatelessSearcher):
         number = self.numbers[trial_id]
         if time.time() > self.deadline:
             self.ask_to_end(number)
-        if "step" in result:
+        if "step" in result and "run" not in result:  # the first seed's alone
             self.hear(number, result["step"], result[self.objective.metric])
 
     def hear(self, number: int, step: int, best: float) -> None:

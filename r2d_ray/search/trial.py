@@ -1,4 +1,4 @@
-"""One trial: a driver that takes stage 1 from the cache and trains stage 2."""
+"""One trial: a driver that takes stage 1 from the cache and trains stage 2, seed after seed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Any
 
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.distributed.stage1_cache import stage1_weights
-from r2d_ray.distributed.stage_job import TrainingJob, run_training
+from r2d_ray.distributed.stage_job import STOP_FILE, TrainingJob, run_training
 from r2d_ray.records import Evaluation, Objective, StudyInfo, TrialRecord
-from r2d_ray.study.books import outcome_of, save_outcome, trial_record
+from r2d_ray.study.books import outcome_of, save_outcome, trial_record, write_record
 from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.seeds import over_seeds, seeds_of
 from r2d_ray.study.settings import RUNG_RATIO
 
 Train = Callable[[TrainingJob, list[Any]], dict[str, Any]]  # as train.run_training
+RUN_OUTCOME = "run.json"  # the record of one of a trial's seeds, in its folder when it has ended
 
 
 def evaluations_left(folder: StudyFolder, number: int, objective: Objective) -> dict[int, float]:
@@ -43,9 +45,10 @@ def run_trial(asked: dict[str, Any], base: dict[str, Any], train: Train = run_tr
     """Train one trial to its outcome; Tune's function trainable.
 
     Args:
-        asked: The trial's number and its searched values; in a comparison also method and arm.
-        base: The study's info, the study folder and the prepared folders by rationale source
-            (`""`: the only one), as JSON values.
+        asked: The trial's number and its searched values; in a comparison also method, arm, fold
+            and `data`.
+        base: The study's info, the study folder and the prepared folders by `data` of the trial
+            (`""` in a search), as JSON values.
         train: Trains a stage.
     """
     from ray import tune
@@ -53,9 +56,9 @@ def run_trial(asked: dict[str, Any], base: dict[str, Any], train: Train = run_tr
 
     number, values = asked["trial"], asked["values"]
     info = StudyInfo.model_validate(base["info"])
-    named = {"method": asked.get("method", info.method), "arm": asked.get("arm")}
-    prepared = base["prepared_dirs"]
-    prepared_dir = Path(prepared.get(values.get("rationale_source") or "") or prepared[""])
+    named = {"method": asked.get("method", info.method)}
+    named |= {"arm": asked.get("arm"), "fold": asked.get("fold")}
+    prepared_dir = Path(base["prepared_dirs"][asked.get("data", "")])
     folder = StudyFolder(Path(base["folder"]))
     metric = info.space["metric"]
     record = outcome_of(folder, number)
@@ -83,14 +86,57 @@ def train_trial(
     callbacks: list[Any],
     train: Train,
 ) -> TrialRecord:
-    """Train both stages of a trial and return its record."""
+    """Train both stages of a trial, seed after seed, and return its record.
+
+    A trial that is asked to end trains no further seed. One that was killed goes on at the seed
+    where it was.
+
+    Raises:
+        RuntimeError: if a seed fails, named where there are several.
+    """
+    first = build_config({**info.config, **values}).seed
+    seeds = seeds_of(first, info.study)
+    if len(seeds) == 1:
+        return train_seed(info, folder, prepared_dir, number, values, 0, callbacks, train)
+    runs: list[TrialRecord] = []
+    for run, seed in enumerate(seeds):
+        if run and (folder.trial_dir(number) / STOP_FILE).exists():
+            break
+        kept = folder.run_dir(number, run) / RUN_OUTCOME
+        if kept.exists():
+            runs.append(TrialRecord.model_validate_json(kept.read_bytes()))
+            continue
+        mine = {**values, "seed": seed}
+        try:
+            record = train_seed(info, folder, prepared_dir, number, mine, run, callbacks, train)
+        except Exception as error:
+            raise RuntimeError(f"seed {seed}: {one_line(error)}") from error
+        write_record(kept, record)
+        runs.append(record)
+        if record.status == "pruned":
+            break
+    return over_seeds(runs, len(seeds))
+
+
+def train_seed(
+    info: StudyInfo,
+    folder: StudyFolder,
+    prepared_dir: Path,
+    number: int,
+    values: dict[str, Any],
+    run: int,
+    callbacks: list[Any],
+    train: Train,
+) -> TrialRecord:
+    """Train both stages of a trial for one seed, its run of this number; return its record."""
     from r2d_ray.model.flops import costs  # it loads a library of models
 
     config = build_config({**info.config, **values})
     weights, stage1 = first_stage(config, prepared_dir, folder, train)
     objective = info.objective
     metric = objective.metric
-    job = TrainingJob(config, "stage2", prepared_dir, folder.trial_dir(number), weights, metric)
+    place = folder.run_dir(number, run)
+    job = TrainingJob(config, "stage2", prepared_dir, place, weights, metric, run)
     outcome = train(job, callbacks)
     curve = tuple(Evaluation(**entry) for entry in outcome["curve"])
     selected = next(e for e in curve if e.step == outcome["selected_step"])

@@ -91,7 +91,7 @@ class Session:
 
     Args:
         books: The study's folder, info and ended trials.
-        prepared: Prepared data by rationale source; `""` is that of trials that name none.
+        prepared: Prepared data by what trials call it; `""` is that of trials that name none.
         concurrency: Trials at once.
         show: Takes what happens to trials.
         train: Trains a stage.

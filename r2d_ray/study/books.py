@@ -63,9 +63,14 @@ def trial_record(
 def save_outcome(folder: StudyFolder, record: TrialRecord, started: float) -> None:
     """Write a trial's outcome atomically into its folder."""
     place = folder.trial_dir(record.trial)
-    place.mkdir(parents=True, exist_ok=True)
     timed = record.model_copy(update={"wall_s": time.time() - started})
-    write_atomically(place / OUTCOME, timed.model_dump_json() + "\n")
+    write_record(place / OUTCOME, timed)
+
+
+def write_record(path: Path, record: TrialRecord) -> None:
+    """Write a record as a file of its own, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, record.model_dump_json() + "\n")
 
 
 class Bookkeeper:
@@ -100,10 +105,10 @@ class Bookkeeper:
         best = self.best()
         kept = {0} | ({best.trial} if best else set())
         for number in self.records:
-            place = self.folder.trial_dir(number)
-            shutil.rmtree(place / "ray", ignore_errors=True)
-            if not self.keep_all and number not in kept:
-                shutil.rmtree(place / "best", ignore_errors=True)
+            for place in self.folder.run_dirs(number):
+                shutil.rmtree(place / "ray", ignore_errors=True)
+                if not self.keep_all and number not in kept:
+                    shutil.rmtree(place / "best", ignore_errors=True)
 
 
 def key_of(*parts: Any) -> str:

@@ -12,16 +12,12 @@ import os
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from r2d_ray.data.examples import Splits
 from r2d_ray.errors import UserError
 from r2d_ray.records import (
     SCHEMA_VERSION,
-    RowText,
     StudyInfo,
     TrialRecord,
     read_jsonl,
-    rows_file,
-    write_jsonl,
 )
 from r2d_ray.storage import whole_folder, write_json
 from r2d_ray.study.identity import MAY_CHANGE, changes, differences
@@ -39,6 +35,7 @@ class StudyFolder:
         self.root = root
         self.info_path = root / "study.json"  # StudyInfo; with it a folder is a study
         self.records_path = root / "records.jsonl"  # one TrialRecord a line
+        self.pooled_path = root / "oof.jsonl"  # one TrialRecord for all folds of an arm
         self.journal_path = root / "optuna.journal"
         self.tune_dir = root / "tune"  # Ray Tune's own state
         self.prepared_dir = root / "prepared"  # tokenised data, a folder for each hash
@@ -51,6 +48,15 @@ class StudyFolder:
     def trial_dir(self, number: int) -> Path:
         """Return the folder of one trial: 3 -> trials/0003."""
         return self.trials_dir / f"{number:04d}"
+
+    def run_dir(self, number: int, run: int) -> Path:
+        """Return the folder of a trial's run: the trial's own of its first, run-1 of its second."""
+        return self.trial_dir(number) / f"run-{run}" if run else self.trial_dir(number)
+
+    def run_dirs(self, number: int) -> tuple[Path, ...]:
+        """Return the folders of a trial's runs that are there, and that of its first."""
+        place = self.trial_dir(number)
+        return (place, *sorted(place.glob("run-*")))
 
     def made_at_once(self) -> tuple[Path, ...]:
         """Return the folders that every study has from its beginning."""
@@ -221,26 +227,3 @@ def extend_study(folder: StudyFolder, info: StudyInfo, by: int) -> StudyInfo:
     extended = info.model_copy(update={"study": study})
     write_json(folder.info_path, extended.model_dump(mode="json"))
     return extended
-
-
-def write_rows(folder: StudyFolder, splits: Splits) -> None:
-    """Write what the test rows ask beside the predictions."""
-    texts = [RowText(id=row.id, question=row.question, context=row.context) for row in splits.test]
-    folder.predictions_dir.mkdir(exist_ok=True)
-    write_jsonl(rows_file(folder.predictions_dir, "test"), texts)
-
-
-KEPT_SCORES = "controls.scores.json"
-"""Scores of the controls that are made of the data alone, beside their predictions."""
-
-
-def clear_old_predictions(folder: StudyFolder) -> None:
-    """Remove the predictions of an earlier last look: an extended study may have another best.
-
-    Controls of the data alone stay: no trial changes them.
-    """
-    if not folder.predictions_dir.exists():
-        return
-    for file in folder.predictions_dir.iterdir():
-        if file.name != KEPT_SCORES and not file.name.startswith("control-bag-of-words"):
-            file.unlink()

@@ -150,6 +150,10 @@ class SearchSettings(SeededSettings):
     )
     """Number of trials, trial 0 with the defaults included; default by profile: embedded 4,
     finetune 12, paper 24."""
+    seeds_per_config: Annotated[
+        int, Flag(SEARCH), Field(ge=1, le=100, exclude_if=lambda runs: runs == 1)
+    ] = 1
+    """Runs of every trial, seeds SEED, SEED + 1, ...; their mean decides which trial is best."""
     sampler: Annotated[Literal["tpe", "random", "gp", "qmc", "grid"], Flag(SEARCH)] = "tpe"
     """How trials after 0 are drawn."""
     pruner: Pruner = "halving"
@@ -184,6 +188,10 @@ class CompareSettings(StudySettings):
     """Seeds of every method's runs."""
     split_seed: Annotated[Seed, Flag(DATA, former=("seed", ()))] = 42
     """Seed of drawn splits, `--limit` and `--rationale-rows`, the same for all arms."""
+    folds: Annotated[
+        int | None, Flag(COMPARISON), Field(ge=2, le=1000, exclude_if=lambda folds: folds is None)
+    ] = None
+    """Tests every row once: trains each arm on every one of K grouped, stratified folds."""
     tuned_from: Annotated[Names, Flag(COMPARISON, "DIR"), NOT_STORED] = ()
     """Searches whose best trials become arms as well, named METHOD-tuned."""
     grid: Annotated[str | None, Flag(COMPARISON, "NAME|FILE"), NOT_STORED] = None

@@ -6,14 +6,28 @@ from dataclasses import replace
 from statistics import stdev
 
 import pytest
-from made_studies import CARD, HALF, RIGHT, THREE, comparison, predictions, record, study
+from made_studies import (
+    CARD,
+    GOLD,
+    HALF,
+    NAMES,
+    RIGHT,
+    THREE,
+    comparison,
+    predictions,
+    record,
+    study,
+)
 
 from analysis.groups import parts_of
+from analysis.page.findings import _gain
 from analysis.published import PublishedValue
 from analysis.stats.significance import holm
 from analysis.tables.every_table import report_tables
 from analysis.tables.table import Number, Table
 from r2d_ray.errors import UserError
+from r2d_ray.evaluation.label_metrics import label_scores
+from r2d_ray.records import SeedRun
 
 NONE: tuple[PublishedValue, ...] = ()
 THREE_F1 = 11 / 15
@@ -508,6 +522,47 @@ def test_a_search_names_its_best_finished_trial(tmp_path) -> None:
     assert row["first_validation"].mean == 0.5
     assert row["best_test"].mean == 0.65
     assert row["first_test"] is None
+
+
+def seed_run(seed: int, validation: float, labels: str) -> SeedRun:
+    scores = label_scores(GOLD, [NAMES[c] for c in labels], ["yes", "no"])
+    metrics = {"macro_f1": validation}
+    return SeedRun(
+        seed=seed, curve=(), selected_step=1, steps_done=1, metrics=metrics, test_metrics=scores
+    )
+
+
+def test_a_search_of_several_seeds_shows_their_spread_and_pairs_them_by_row(tmp_path) -> None:
+    labels = {
+        "best (trial 1), seed 1": RIGHT,
+        "best (trial 1), seed 2": THREE,
+        "trial 0 (the defaults), seed 1": THREE,
+        "trial 0 (the defaults), seed 2": HALF,
+    }
+    pairs = [(RIGHT, 0.8), (THREE, 0.6)]
+    runs = tuple(seed_run(n, value, row) for n, (row, value) in enumerate(pairs, start=1))
+    mean = {"macro_f1": (1 + 11 / 15) / 2}
+    best = record("x-1", 1, metrics={"macro_f1": 0.7}, test_metrics=mean, seeds=runs)
+    made = search(tmp_path)
+    rows = {name: predictions(row) for name, row in labels.items()}
+    asked = {"num_samples": 2, "seeds_per_config": 2}
+    made = study(
+        [made.records[0], best], rows, folder=made.folder, method="r2d", study=asked,
+        space=made.info.space,
+    )  # fmt: skip
+    f1 = {f"f1[{label}]": 0.5 for label in NAMES.values()}
+    means = {"best (trial 1)": f1, "trial 0 (the defaults)": f1}
+    test = means | dict.fromkeys(labels, f1)
+    made.folder.mkdir()
+    (made.folder / "result.json").write_text(json.dumps({"test": test}))
+    row = tables_of(made)["searches"].rows[0]
+    assert row["seeds"] == 2
+    assert row["best_validation"].sd == pytest.approx(0.02**0.5)  # 2 x 0.1^2 / 1
+    assert row["best_test"].sd == pytest.approx((2 * (2 / 15) ** 2) ** 0.5)
+    gain = _gain(made)
+    assert gain is not None
+    # Seed 1: 1 - 11/15; seed 2: 11/15 - 1/3.
+    assert gain.estimate == pytest.approx((4 / 15 + 6 / 15) / 2)
 
 
 def test_a_search_may_minimise(tmp_path) -> None:

@@ -84,7 +84,7 @@ class Work:
             self.moment()
 
     def reader(
-        self, plan: ComparePlan, folder: StudyFolder, source: str | None
+        self, plan: ComparePlan, folder: StudyFolder, source: str | None, fold: int | None
     ) -> tuple[TrainConfig, Path, Path]:
         place = folder.root / "readers" / "nurse"
         place.mkdir(parents=True, exist_ok=True)

@@ -20,8 +20,8 @@ from r2d_ray.comparison.arms import (
     equal_terms,
     make_arms,
     tuned_values,
-    with_every_source,
 )
+from r2d_ray.comparison.rows import with_every_source
 from r2d_ray.config import PROFILES, TrainConfig, build_config
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import METHODS, get_method

@@ -152,7 +152,7 @@ def test_the_base_source_among_the_compared_ones_has_its_prepared_folder() -> No
     )
     assert "rationale_source" not in arm_values(plan.arms[1], plan.info)
     named = {name: config.rationale_source for name, config in ComparisonRun(plan).configs()}
-    assert named == {"nurse": "nurse", "llm": "llm", "": "llm"}
+    assert named == {"nurse": "nurse", "llm": "llm"}
 
 
 def test_arms_of_one_source_share_their_prepared_data() -> None:

@@ -7,7 +7,7 @@ import pytest
 from conftest import tiny_config
 
 from r2d_ray.cli.console import COMPARED, comparison_lines, untested
-from r2d_ray.comparison.run import by_method, cost, counts, dose, selection
+from r2d_ray.comparison.summary import by_method, cost, counts, dose, selection
 from r2d_ray.records import TrialRecord
 
 

@@ -17,7 +17,8 @@ from r2d_ray.model.t5 import load_model
 from r2d_ray.records import Prediction, TrialRecord, file_slug, read_jsonl, write_jsonl
 from r2d_ray.search import last_look as module
 from r2d_ray.search.last_look import calibration_of, finalists, last_look, write_result
-from r2d_ray.study.folder import StudyFolder, clear_old_predictions
+from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.tested import clear_old_predictions
 
 LABELS = ("yes", "no")
 

@@ -81,7 +81,7 @@ SPACE = SearchSpace(
 )
 
 
-def search_plan(sampler: str, pruner: str) -> StudyPlan:
+def search_plan(sampler: str, pruner: str, seeds: int = 1) -> StudyPlan:
     config = tiny_config(stage1_max_steps=0, max_steps=STEPS, eval_steps=EVERY)
     settings = SearchSettings.model_validate(
         {
@@ -90,9 +90,11 @@ def search_plan(sampler: str, pruner: str) -> StudyPlan:
             "num_samples": TRIALS,
             "sampler": sampler,
             "pruner": pruner,
+            "seeds_per_config": seeds,
         }
     )
     info = toy_info("s", config, SPACE.model_dump(mode="json"), TRIALS)
+    info = info.model_copy(update={"study": settings.model_dump(mode="json")})
     return StudyPlan(settings, get_method("r2d"), toy_splits(), config, SPACE, (), "s", info)
 
 
@@ -143,12 +145,15 @@ class Session:
 
     def train(self, job: TrainingJob, callbacks: list[Any]) -> dict[str, Any]:
         weight, rate = job.config.label_loss_weight, job.config.learning_rate
+        seed = job.config.seed - 42
         if round(1e7 * rate) % 3 == 0 and weight != 0.7:  # about every third, not trial 0
             raise RuntimeError("OutOfMemoryError: no room")
         checkpoints, pruned = job.run_dir / "ray", False
         checkpoints.mkdir(parents=True, exist_ok=True)
         done = max((int(path.name[-2:]) for path in checkpoints.iterdir()), default=0)
-        scores = {s: weight * s / (s + 1e3 * rate) for s in range(EVERY, STEPS + 1, EVERY)}
+        scores = {
+            s: weight * s / (s + 1e3 * rate) + seed / 7 for s in range(EVERY, STEPS + 1, EVERY)
+        }
         for step in range(done + 1, STEPS + 1):
             self.steps += 1
             self.moment()
@@ -157,7 +162,8 @@ class Session:
                 known = {at: value for at, value in scores.items() if at <= step}
                 log = [{"step": at, f"eval_{METRIC}": value} for at, value in known.items()]
                 self.around(partial(checkpoint, checkpoints / f"checkpoint_{step:02d}", log))
-                callbacks[0]({"step": step, METRIC: max(known.values())})
+                run = {"run": job.run} if job.run else {}
+                callbacks[0]({"step": step, METRIC: max(known.values()), **run})
             if pruned:
                 break
         curve = [{"step": s, "scores": {METRIC: v}} for s, v in scores.items() if s <= done]
@@ -231,15 +237,16 @@ def killed_and_repeated(session: Session, plan: StudyPlan, root: Path, gap: int)
             kills += 1
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize(("sampler", "seeds"), [("random", 1), ("tpe", 1), ("tpe", 2)])
 def test_a_search_killed_at_drawn_moments_ends_as_an_undisturbed_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, seeds: int
 ) -> None:
-    session, plan = Session(monkeypatch), search_plan(sampler, "none")
+    session, plan = Session(monkeypatch), search_plan(sampler, "none", seeds)
     want = ended(session.search(plan, tmp_path / "calm"))
     calm_steps = session.steps
     assert {r.status for r in want[0]} == {"done", "failed"}  # those that raise fail alone
-    assert {r.reason for r in want[0]} == {None, "OutOfMemoryError: no room"}
+    named = "seed 42: " if seeds > 1 else ""
+    assert {r.reason for r in want[0]} == {None, f"{named}OutOfMemoryError: no room"}
     assert [r.trial for r in want[0]] == list(range(TRIALS))
 
     kills = killed_and_repeated(session, plan, tmp_path / "hit", session.moments // 6)
@@ -252,10 +259,11 @@ def asked_to_end(root: Path) -> set[str]:
     return {path.parent.name for path in root.glob(f"trials/*/{STOP_FILE}")}
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
 def test_a_search_with_a_pruner_killed_at_drawn_moments_takes_the_same_decisions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seeds: int
 ) -> None:
-    session, plan = Session(monkeypatch), search_plan("random", "asha")
+    session, plan = Session(monkeypatch), search_plan("random", "asha", seeds)
     records, told = ended(session.search(plan, tmp_path / "calm"))
     assert {r.status for r in records} == {"done", "pruned", "failed"}
     kills = killed_and_repeated(session, plan, tmp_path / "hit", session.moments // 12)
@@ -271,7 +279,7 @@ def test_a_search_with_a_pruner_killed_at_drawn_moments_takes_the_same_decisions
     ]
     assert [trial[3] for trial in found_told] == [trial[3] for trial in told]
     assert all(state.is_finished() for _, state, *_ in found_told)
-    assert session.steps <= TRIALS * STEPS + kills * EVERY
+    assert session.steps <= seeds * TRIALS * STEPS + kills * EVERY
 
 
 def test_the_pruner_decides_on_what_a_killed_trial_left_before_anybody_heard_of_it(

@@ -53,15 +53,21 @@ def stratum(row: Example) -> str:
     return row.label if row.choices is None else ""
 
 
-def draw(rows: Sequence[Example], names: Sequence[str], seed: int) -> list[str]:
+def draw(
+    rows: Sequence[Example],
+    names: Sequence[str],
+    seed: int,
+    units: Sequence[Unit] | None = None,
+) -> list[str]:
     """Return `train` or one of the names for every row; each name gets `DRAWN_SHARE` of a stratum.
 
     Rows that share a group, a leak key or (where no groups are given) a long context stay together.
     A stratum of fewer than three units stays in training; a unit that would overshoot a share by
     more than it fills goes to training too. Where many labels are so rare that the splits miss
-    their shares, the rows of rare labels are drawn together.
+    their shares, the rows of rare labels are drawn together. `units` are what stays together,
+    where that is known (`units_of` otherwise).
     """
-    ordered = _units(rows, seed)
+    ordered = units_of(rows, seed) if units is None else units
     strata: dict[str, list[Unit]] = defaultdict(list)
     for unit in ordered:
         counts = Counter(sorted(stratum(rows[i]) for i in unit))
@@ -85,7 +91,8 @@ def off_shares(counts: Counter[str], total: int, names: Sequence[str]) -> list[s
     return [name for name in names if abs(counts[name] - DRAWN_SHARE * total) > room]
 
 
-def _units(rows: Sequence[Example], seed: int) -> list[Unit]:
+def units_of(rows: Sequence[Example], seed: int) -> list[Unit]:
+    """Return the places of rows that stay together, in the seeded hash order of their groups."""
     contexts = shared_contexts(rows)
     linked = [
         (f"g:{row.group}", f"k:{key}", *([f"c:{contexts[i]}"] if i in contexts else []))
