@@ -43,9 +43,9 @@ def arm_lines(plan: ComparePlan, capacity: Capacity, concurrency: int) -> list[s
     lines = [
         *machine_lines(capacity),
         profile_line(plan.settings.profile, arms[0].config, plan.splits),
-        f"{len(arms)} arms, {concurrency} at once",
         f"{estimate.steps} optimiser steps in all",
         *estimate_lines(estimate),
+        f"{len(arms)} arms, {concurrency} at once",
     ]
     for arm in arms:
         config = arm.config

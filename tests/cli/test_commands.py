@@ -27,6 +27,7 @@ from r2d_ray.tune import main as tune_main
 
 BASE = ["--dataset", "bioasq", "--profile", "embedded", "--storage-path", "studies"]
 TABLE = ["--dataset", "table.csv"]
+REFUSED = ["--set", "max_input_length=12", "--long-inputs", "refuse"]
 SPACE = "metric: macro_f1\nmode: max\n"
 RATE = "learning_rate: {type: float, low: 1.0e-4, high: 1.0e-2}"
 HEADER = ("question", "context", "label", "split", "rationale.human", "rationale.llm")
@@ -110,7 +111,7 @@ BAD = {
     "no such data": (["--data", "nowhere"], "--data nowhere", "no such file or folder"),
     "hub set": (["--dataset", "hub:a/b@c"], "hub:a/b@c", "--profile finetune or paper"),
     "empty file": (["--dataset", "empty.csv"], "empty.csv", "empty"),
-    "missing column": (["--dataset", "unlabelled.csv"], "unlabelled.csv:2", "'label'", "answer"),
+    "missing column": (["--dataset", "unlabelled.csv"], "unlabelled.csv:1", "'label'", "answer"),
     "label without training row": (["--dataset", "lone.csv"], "'maybe'", "no training row"),
     "no rationale": (["--dataset", "bare.csv"], "bare", "--method sft"),
     "columns target": ([*TABLE, "--columns", "quest=question"], "'quest'", "question"),
@@ -122,7 +123,7 @@ BAD = {
     "rationale source": (["--rationale-source", "gpt"], "'gpt'", "human, llm"),
     "source of test rows": ([*TABLE, "--rationale-source", "llm"], "'llm'", "test rows only"),
     "stage-1 source": ([*TABLE, "--stage1-rationale-source", "llm"], "'llm'", "human"),
-    "question too long": ([*TABLE, "--set", "max_input_length=12"], "tokens", "max_input_length"),
+    "question too long": ([*TABLE, *REFUSED], "24 in train", "max_input_length=14"),
     # model and training
     "method": (["--method", "r3d"], "'r3d'", "did you mean 'r2d'", "sft"),
     "field": (["--set", "learning_rat=1"], "'learning_rat'", "'learning_rate'"),
@@ -144,7 +145,7 @@ BAD = {
     "hub name offline": (["--model", "no/model"], "--model no/model", "scratch-tiny"),
     "model of another family": (["--model", "bert"], "'bert'", "t5, mt5"),
     "model without safetensors": (["--model", "pickled"], "pickled", "model.safetensors"),
-    "folder without a model": (["--model", "folder"], "--model folder", "scratch-tiny"),
+    "folder without a model": (["--model", "folder"], "--model folder", "config.json"),
     "no DeepSpeed file": (["--deepspeed-config", "no.json"], "--deepspeed-config no.json", "read"),
     "DeepSpeed list": (["--deepspeed-config", "list.json"], "list.json", "JSON object"),
     "DeepSpeed without JSON": (["--deepspeed-config", "nan.json"], "deepspeed_config", "finite"),
@@ -236,7 +237,7 @@ def test_a_storage_that_was_there_stays_as_it_was(run: Run, folder: Path) -> Non
     (folder / "studies").mkdir()
     (folder / "studies" / "mine.txt").write_text("kept")
     before = files(folder)
-    code, _, error = run([*TABLE, "--set", "max_input_length=12"])
+    code, _, error = run([*TABLE, *REFUSED])
     assert code == EXIT_BAD_INPUT, error
     assert files(folder) == before
 
@@ -342,15 +343,6 @@ def test_a_grid_has_no_more_trials_than_points(run: Run) -> None:
     assert "trials 8," in out
     assert "  stage1_max_steps: [200, 0]" in out
     assert "trials 3," in run([*TABLE, *grid, "--num-samples", "3"])[1]
-
-
-def test_a_model_folder_is_known_by_its_whole_path(run: Run, folder: Path) -> None:
-    """Ray's workers run in folders of their own."""
-    (folder / "pickled" / "model.safetensors").touch()  # weights are read later, in a worker
-    _, out, error = run([*TABLE, "--dry-run", "--model", "./pickled"])
-    assert error == ""
-    assert trial_0(out)["model"] == str(folder / "pickled")
-    assert "study table-r2d-pickled:" in out
 
 
 def test_a_train_run_is_a_study_of_one_trial(

@@ -72,6 +72,9 @@ def test_a_plan_for_gpus_that_are_not_here(
     assert "trials 12, 4 at once, at most 13667 optimiser steps" in out
     assert "GPU-hours" in out
     assert "  gpus_per_worker: 1.0" in out
+    # Ray's workers run in folders of their own: they know the model by its whole path.
+    assert f"  model: {weights.resolve()}\n" in out
+    assert "study notes-r2d-my-t5: " in out
     assert "random weights" not in out
     assert tune_main([*words, "--dry-run", "--epochs", "6"]) == EXIT_DONE
     assert "(stage 1, once: 15; stage 2: 9 per trial)" in capsys.readouterr().out

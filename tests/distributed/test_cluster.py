@@ -70,7 +70,7 @@ def test_too_little_is_refused_with_both_numbers() -> None:
         Capacity(8, 4).check(config)
     assert str(caught.value) == (
         "one trial needs 99 CPUs and 49.5 GPUs (--num-workers 99), "
-        "the cluster has 8 CPUs and 4 GPUs"
+        "the cluster has 8 CPUs and 4 GPUs (--dry-run --cluster-gpus N plans for another)"
     )
 
 
