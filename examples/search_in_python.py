@@ -65,13 +65,11 @@ def main(folder: Path) -> None:
 
     # Predictions: label, probabilities and rationale of new rows.
     test = frame[frame["split"] == "test"]
-    found = pd.DataFrame(
-        predict_rows(result["best_dir"], test.drop(columns=["label", "rationale"]))
-    )
-    right = (found["label"].to_numpy() == test["label"].to_numpy()).mean()
+    found = predict_rows(result["best_dir"], test)
+    right = (found["predicted_label"] == found["label"]).mean()
     print(f"right: {right:.0%} of {len(test)} test rows")
     for row in found.head(3).to_dict("records"):
-        print(f"{row['id']}: {row['label']}, {row['rationale'][:80]!r}")
+        print(f"{row['id']}: {row['predicted_label']}, {row['predicted_rationale'][:80]!r}")
 
 
 def print_evaluation(event: Any) -> None:

@@ -25,7 +25,6 @@ from r2d_ray.study.settings import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from r2d_ray.data.files import Parts
     from r2d_ray.distributed.cluster import Capacity
     from r2d_ray.search.tuner import Event
 
@@ -92,41 +91,34 @@ def predict_rows(
     rows: pd.DataFrame | Sequence[Mapping[str, Any]] | str | Path,
     *,
     columns: Mapping[str, str] | str | None = None,
-    batch_size: int = 64,
-    device: str = "auto",
-) -> list[dict[str, Any]]:
+    **asked: Any,
+) -> Any:
     """Label and explain rows with an exported model, as `python -m r2d_ray.predict` does.
 
     Args:
         model: The `best/` folder of a study.
-        rows: Rows with a `question` and, if the model was trained on one, a `context`: a frame,
-            mappings, or the path of a JSONL, CSV or Parquet file.
-        columns: Which column is which, as `--columns` says it or as a mapping.
-        batch_size: Rows per forward pass.
-        device: `auto`, `cpu` or `cuda`.
+        rows: A frame, mappings, or the path of what training reads. Of the columns only those are
+            needed that the model was trained on.
+        columns: Which column is which, as `--columns` says it or as a mapping; by default as in
+            training.
+        **asked: `batch_size`, `device`, `abstain_below`, `probabilities` and `long_inputs`: the
+            flags of the command.
 
     Returns:
-        A mapping a row, in order: `id`, `label`, `probabilities`, `rationale` and the other fields
-        of `records.Prediction`.
+        The rows in order with all that they had and the columns that the command writes
+        (`predicted_label`, `probability`, `margin`, `predicted_rationale`, `cut_tokens`): a frame
+        for a frame, else a list of mappings.
 
     Raises:
         UserError: for a folder that is no exported model, or rows that cannot be read.
     """
     quiet_libraries()
-    from r2d_ray import predict
-    from r2d_ray.data.columns import parse_columns, table_rows
-    from r2d_ray.study.model_file import read_model_file
+    from r2d_ray.data.columns import parse_columns
+    from r2d_ray.prediction.memory import predict_in_memory
+    from r2d_ray.prediction.request import PredictRequest
 
-    if batch_size < 1:
-        raise UserError(f"batch_size {batch_size} (allowed: at least 1)")
-    folder = Path(model)
-    described = read_model_file(folder)
-    labels, config = described.labels, described.config
-    config = config.model_copy(update={"per_device_eval_batch_size": batch_size})
     named = parse_columns(_column_text(columns)) if columns else {}
-    examples = table_rows(_parts(rows), named, labelled=False).rows
-    found = predict.predict_rows(folder, labels, config, examples, predict.pick_device(device))
-    return [prediction.model_dump(mode="json") for prediction in found]
+    return predict_in_memory(PredictRequest(Path(model), named, **asked), rows)
 
 
 @contextmanager
@@ -180,23 +172,6 @@ def _column_text(columns: Mapping[str, str] | str) -> str:
         return columns
     quoted = {t: f'"{column}"' if "," in column else column for t, column in columns.items()}
     return ",".join(f"{target}={column}" for target, column in quoted.items())
-
-
-def _parts(rows: pd.DataFrame | Sequence[Mapping[str, Any]] | str | Path) -> Parts:
-    """Return rows as the records that a table's reader knows; a cell without a value is None."""
-    import pandas as pd
-
-    from r2d_ray.data.files import Record
-    from r2d_ray.data.tables import read_parts
-
-    if isinstance(rows, str | Path):
-        return read_parts(Path(rows))
-    if isinstance(rows, pd.DataFrame):
-        whole = rows.astype(object).where(rows.notna(), None)
-        rows = [{str(name): row[name] for name in row} for row in whole.to_dict("records")]
-    if not rows:
-        raise UserError("no rows (allowed: at least one)")
-    return {"": [Record(f"row {n}", dict(row)) for n, row in enumerate(rows, start=1)]}
 
 
 def _silent(event: Event) -> None:

@@ -34,7 +34,18 @@ SET_HELP = (
     "e.g. --set learning_rate=1e-4 --set max_steps=500; the last one wins"
 )
 FORMER_FLAGS = {"--study": "--tuned-from"}
-GROUPS = ("files", COMPARISON, DATA, TRAINING, SEARCH, STUDY, CLUSTER, "device", "output")
+GROUPS = (
+    "files",
+    "answers",
+    COMPARISON,
+    DATA,
+    TRAINING,
+    SEARCH,
+    STUDY,
+    CLUSTER,
+    "device",
+    "output",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,9 @@ COMMANDS = {
         "Compare methods over seeds, measured the same way.", CompareSettings, CompareOutput
     ),
     "train": Command("Train one setting, both stages.", TrainSettings, StudyOutput),
-    "predict": Command("Label and explain rows.", PredictSettings, Output),
+    "predict": Command(
+        "Label and explain rows; the same command resumes.", PredictSettings, Output
+    ),
 }
 
 

@@ -41,11 +41,17 @@ class PredictSettings(Asked):
     model: Annotated[str, Flag("files", "DIR")]
     """The best/ folder of a study."""
     input: Annotated[str, Flag("files", "FILE")]
-    """JSONL, CSV or Parquet file with the questions."""
+    """Rows to label: CSV, TSV, JSONL or Parquet, or what else training reads."""
     output: Annotated[str, Flag("files", "FILE")]
-    """JSONL file to write."""
+    """The same rows with labels and rationales: .csv, .tsv, .jsonl, .parquet, or .csv.gz."""
     columns: Annotated[str | None, Flag("files", "TARGET=COLUMN,...")] = None
-    """Which column holds what: question=q,context=note,id=key."""
+    """Which column holds what, by default as in training: question=q,context=note."""
+    abstain_below: Annotated[float | None, Flag("answers", "P"), Field(ge=0, le=1)] = None
+    """Leave the label empty where its probability is below this."""
+    probabilities: Annotated[bool, Flag("answers")] = False
+    """Add a column with the probability of each label."""
+    long_inputs: Annotated[Literal["cut", "refuse"], Flag("answers")] = "cut"
+    """What to do with a question that is too long for the model."""
     batch_size: Annotated[int, Flag("device"), Field(ge=1)] = 64
     """Rows per forward pass."""
     device: Annotated[Literal["auto", "cpu", "cuda"], Flag("device")] = "auto"

@@ -156,5 +156,6 @@ def text_table(
         "tags": [[] for _ in rows],
         "body_ids": [body.ids for body in found],
         "cut_tokens": [body.cut for body in found],
+        "question_cut_tokens": [body.question_cut for body in found],
     }
     return Dataset.from_dict(columns, features=Features({n: COLUMNS[n] for n in columns}))

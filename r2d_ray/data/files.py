@@ -10,16 +10,18 @@ import gzip
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import IO, Annotated, Any, TypeVar, cast
 
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from r2d_ray.errors import UserError, from_validation
 
 T = TypeVar("T")
+UTF8_MARK = b"\xef\xbb\xbf"
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 FilledText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -91,21 +93,32 @@ def filled_rows(rows: Iterable[Record], header: str, columns: Iterable[str] | No
     return Table(kept, header, columns, notes)
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading as bytes; one that ends in `.gz` is decompressed.
+
+    Raises:
+        UserError: if it cannot be read, also later on.
+    """
+    try:
+        opener = gzip.open if path.suffix.lower() == ".gz" else open
+        with opener(path, "rb") as file:
+            yield cast(IO[bytes], file)
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise UserError(f"{path}: not a whole gzip file ({error})") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
 def read_text(path: Path) -> str:
     """Return a file's text; a file that ends in `.gz` is decompressed.
 
     Raises:
         UserError: if it cannot be read, is empty, or is not UTF-8 (with the line).
     """
-    try:
-        data = path.read_bytes()
-        if path.suffix.lower() == ".gz":
-            data = gzip.decompress(data)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise UserError(f"{path}: not a whole gzip file ({error})") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    with opened(path) as file:
+        data = file.read()
+    data = data.removeprefix(UTF8_MARK)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -172,16 +185,39 @@ def read_jsonl(path: Path) -> list[Record]:
     """Return the objects of a file with one JSON object a line; blank lines are left out.
 
     Raises:
-        UserError: for a line that is not an object.
+        UserError: as `jsonl_records`.
     """
-    records = []
-    # str.splitlines would also split at characters that JSON allows inside a text.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        value = parse_json(line, f"{path}:{number}")
-        if not isinstance(value, dict):
-            kind = type(value).__name__
-            raise UserError(f"{path}:{number}: type {kind}, expected one JSON object per line")
-        records.append(Record(f"{path}:{number}", value))
-    return records
+    return list(jsonl_records(path))
+
+
+def jsonl_records(path: Path) -> Iterator[Record]:
+    """Yield the objects of a file with one JSON object a line; blank lines are left out.
+
+    Raises:
+        UserError: for a file as `read_text`, and for a line that is not an object.
+    """
+    filled = False
+    with opened(path) as lines:
+        # Bytes: text lines would also end at characters that JSON allows inside a text.
+        for number, data in enumerate(lines, start=1):
+            where = f"{path}:{number}"
+            line = _decoded(data.removeprefix(UTF8_MARK) if number == 1 else data, where)
+            if not line.strip():
+                continue
+            filled = True
+            value = parse_json(line.rstrip("\n"), where)
+            if not isinstance(value, dict):
+                kind = type(value).__name__
+                raise UserError(f"{where}: type {kind}, expected one JSON object per line")
+            yield Record(where, value)
+    if not filled:
+        raise UserError(f"{path}: the file is empty")
+
+
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{where}: byte 0x{data[error.start]:02x} is not UTF-8 (save the file as UTF-8)"
+        ) from None

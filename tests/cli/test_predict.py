@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 import torch
 from conftest import tiny_config, toy_info, toy_rows
@@ -18,7 +15,6 @@ from r2d_ray.data.prepare import open_prepared
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
 from r2d_ray.model.t5 import load_model
 from r2d_ray.predict import main as predict_main
-from r2d_ray.records import Prediction, read_jsonl
 from r2d_ray.study.books import trial_record
 from r2d_ray.study.export import export_best
 from r2d_ray.study.model_file import MODEL_FILE
@@ -27,12 +23,24 @@ ROWS = toy_rows("new", 7)
 Predict = Callable[..., tuple[int, str]]
 
 
-def exported(folder: Path, prepared_dir: Path, **values: Any) -> Path:
+TABLE_CARD = {
+    "label_kind": "fixed",
+    "rows": {"train": 24},
+    "contexts": {"train": 24},
+    "columns": {"question": "question", "context": "context", "label": "label"},
+}
+"""What the data card of a study says of a table with contexts."""
+
+
+def exported(
+    folder: Path, prepared_dir: Path, card: dict[str, Any] = TABLE_CARD, **values: Any
+) -> Path:
     """Export an untrained model as a study would its best trial's."""
     config = tiny_config(**values)
     prepared = open_prepared(prepared_dir)
     load_model(config, prepared.tokenizer).save_pretrained(folder / "weights")
     info = toy_info("s", config, {"metric": "macro_f1", "mode": "max"}, 1)
+    info = info.model_copy(update={"data_card": {**info.data_card, **card}})
     record = trial_record(info, 0, {}, "done", metrics={"macro_f1": 0.5}, selected_step=8)
     export_best(folder / "weights", prepared_dir / "tokenizer", folder / "best", info, record)
     return folder / "best"
@@ -67,24 +75,31 @@ def predict(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Predict:
     return go
 
 
-def written(tmp_path: Path) -> list[Prediction]:
-    return list(read_jsonl(tmp_path / "out.jsonl", Prediction))
+def written(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_every_row_gets_label_probabilities_and_rationale_in_its_place(
+def test_every_row_gets_label_probability_and_rationale_in_its_place(
     model: Path, notes: Path, predict: Predict, tmp_path: Path
 ) -> None:
-    code, error = predict(model, notes)
-    assert (code, error) == (EXIT_DONE, f"7 predictions: {tmp_path / 'out.jsonl'}\n")
-    found = written(tmp_path)
-    assert [row.id for row in found] == [row.id for row in ROWS]
-    for row in found:
-        assert row.probabilities.keys() == {"yes", "no"}
-        assert sum(row.probabilities.values()) == pytest.approx(1.0, abs=1e-6)
-        assert row.label == max(row.probabilities, key=lambda label: row.probabilities[label])
-        assert isinstance(row.rationale, str)
-        assert row.gold_label is None
-        assert row.reference is None
+    code, error = predict(model, notes, "--probabilities")
+    assert (code, error.splitlines()) == (
+        EXIT_DONE,
+        [
+            f"7 rows of {notes}; columns: question <- question, context <- context",
+            f"7 predictions: {tmp_path / 'out.jsonl'}",
+        ],
+    )
+    found = written(tmp_path / "out.jsonl")
+    for row, given in zip(found, written(notes), strict=True):
+        assert list(row.items())[:3] == list(given.items())
+        both = {label: row[f"probability_{label}"] for label in ("yes", "no")}
+        assert sum(both.values()) == pytest.approx(1.0, abs=2e-6)
+        assert row["predicted_label"] == max(both, key=lambda label: both[label])
+        assert row["probability"] == max(both.values())
+        assert row["margin"] == pytest.approx(max(both.values()) - min(both.values()), abs=2e-6)
+        assert isinstance(row["predicted_rationale"], str)
+        assert row["cut_tokens"] >= 0
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])
@@ -92,39 +107,12 @@ def test_the_batch_size_changes_no_prediction(
     model: Path, notes: Path, predict: Predict, tmp_path: Path, size: int
 ) -> None:
     assert predict(model, notes, "--batch-size", "64")[0] == EXIT_DONE
-    whole = written(tmp_path)
+    whole = written(tmp_path / "out.jsonl")
     assert predict(model, notes, "--batch-size", str(size))[0] == EXIT_DONE
-    for one, other in zip(written(tmp_path), whole, strict=True):
-        assert (one.id, one.label, one.rationale) == (other.id, other.label, other.rationale)
-        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
-
-
-def test_csv_and_parquet_with_other_column_names_predict_alike(
-    model: Path, notes: Path, predict: Predict, tmp_path: Path
-) -> None:
-    predict(model, notes)
-    expected = written(tmp_path)
-    columns = {"key": "id", "q": "question", "note": "context"}
-    renamed = {name: [getattr(row, own) for row in ROWS] for name, own in columns.items()}
-    pyarrow.parquet.write_table(pyarrow.table(renamed), tmp_path / "notes.parquet")
-    with (tmp_path / "notes.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([renamed, *zip(*renamed.values(), strict=True)])
-    flags = ["--columns", "id=key,question=q,context=note"]
-    for name in ("notes.csv", "notes.parquet"):
-        assert predict(model, tmp_path / name, *flags)[0] == EXIT_DONE
-        assert [(r.id, r.label, r.rationale) for r in written(tmp_path)] == [
-            (r.id, r.label, r.rationale) for r in expected
-        ]
-
-
-def test_rows_need_no_id_no_context_and_no_known_label(
-    model: Path, predict: Predict, tmp_path: Path
-) -> None:
-    (tmp_path / "bare.jsonl").write_text('{"question": "Is it?", "label": "maybe"}\n')
-    assert predict(model, tmp_path / "bare.jsonl", "--verbosity", "quiet") == (EXIT_DONE, "")
-    [row] = written(tmp_path)
-    assert (row.id, row.gold_label) == ("row-1", "maybe")
-    assert row.label in ("yes", "no")
+    for one, other in zip(written(tmp_path / "out.jsonl"), whole, strict=True):
+        assert one.pop("probability") == pytest.approx(other.pop("probability"), abs=1e-5)
+        assert one.pop("margin") == pytest.approx(other.pop("margin"), abs=1e-5)
+        assert one == other
 
 
 def test_a_model_trained_on_labels_only_writes_no_rationale(
@@ -133,7 +121,7 @@ def test_a_model_trained_on_labels_only_writes_no_rationale(
     sft = {"label_loss_weight": 1.0, "stage1_max_steps": 0}
     folder = exported(tmp_path, prepared_dir, **sft)
     assert predict(folder, notes)[0] == EXIT_DONE
-    assert {row.rationale for row in written(tmp_path)} == {None}
+    assert not any("predicted_rationale" in row for row in written(tmp_path / "out.jsonl"))
 
 
 def test_an_older_output_is_replaced_whole(
@@ -141,7 +129,7 @@ def test_an_older_output_is_replaced_whole(
 ) -> None:
     (tmp_path / "out.jsonl").write_text("older\n" * 100)
     assert predict(model, notes)[0] == EXIT_DONE
-    assert len(written(tmp_path)) == 7
+    assert len(written(tmp_path / "out.jsonl")) == 7
     assert {p.name for p in tmp_path.iterdir()} == {"notes.jsonl", "out.jsonl"}
 
 
@@ -183,9 +171,18 @@ def test_a_folder_that_is_no_exported_model_is_refused(
 def test_a_long_question_is_cut_and_answered(model: Path, predict: Predict, tmp_path: Path) -> None:
     source = tmp_path / "notes.jsonl"
     long = " ".join(f"word{i}" for i in range(200))
-    source.write_text(json.dumps({"id": "x", "question": f"{long}. Is it gout?"}) + "\n")
-    assert predict(model, source)[0] == 0
-    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
+    row = {"id": "x", "question": f"{long}. Is it gout?", "context": "It helped."}
+    source.write_text(json.dumps(row) + "\n")
+    code, error = predict(model, source)
+    assert code == EXIT_DONE
+    assert "1 rows are longer than the model reads and were cut" in error
+    assert written(tmp_path / "out.jsonl")[0]["cut_tokens"] > 100
+    (tmp_path / "out.jsonl").unlink()
+    code, error = predict(model, source, "--long-inputs", "refuse")
+    assert code == EXIT_BAD_INPUT
+    assert "notes.jsonl:1: the question is" in error
+    assert "--set" not in error
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.jsonl"]
 
 
 BAD_INPUT: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
@@ -196,13 +193,28 @@ BAD_INPUT: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
         [],
         ["notes.jsonl: no column", "'question'", "note"],
     ),
-    "an empty question": (
+    "no question at all": (
         '{"id": "a", "question": " "}\n',
         [],
-        ["notes.jsonl:1", "'question'", "empty"],
+        ["notes.jsonl: column 'question' is empty", "--columns question=COLUMN"],
     ),
-    "a number": ('{"question": 3}\n', [], ["notes.jsonl:1", "'question'", "int"]),
-    "an id twice": ('{"question": "q", "id": "a"}\n' * 2, [], ["notes.jsonl:2", "'a'"]),
+    "an empty question": (
+        '{"question": "q", "context": "c"}\n{"question": " ", "context": "c"}\n',
+        [],
+        ["notes.jsonl:2", "'question'", "empty"],
+    ),
+    "a number": ('{"question": 3, "context": "c"}\n', [], ["notes.jsonl:1", "'question'", "int"]),
+    "no context": (
+        '{"question": "q", "note": "c"}\n',
+        [],
+        ["notes.jsonl: no column 'context'", "with contexts", "--columns context=COLUMN"],
+    ),
+    "contexts without a word": (
+        '{"question": "q", "context": null}\n{"question": "q", "context": " "}\n',
+        [],
+        ["notes.jsonl: column 'context' is empty", "--columns context=COLUMN"],
+    ),
+    "a probability": ('{"question": "q"}\n', ["--abstain-below", "1.5"], ["abstain"]),
     "columns": ('{"question": "q"}\n', ["--columns", "question=ask"], ["question=ask"]),
     "batch size": ('{"question": "q"}\n', ["--batch-size", "0"], ["--batch-size 0", "1"]),
 }
@@ -233,7 +245,12 @@ def test_a_missing_input_is_named(model: Path, predict: Predict, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("output", "said"),
-    [(".", "is a folder"), ("no/out", "does not exist"), ("x" * 250, "name too long")],
+    [
+        (".", "is a folder"),
+        ("no/out", "does not exist"),
+        ("x" * 250, "name too long"),
+        ("out.xlsx", ".csv, .tsv"),
+    ],
 )
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     notes: Path, predict: Predict, tmp_path: Path, output: str, said: str
@@ -243,6 +260,43 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     assert error.startswith(f"error: --output {tmp_path / output}: ")
     assert said in error
     assert [p.name for p in tmp_path.iterdir()] == ["notes.jsonl"]
+
+
+LINKS: dict[str, Callable[[Path, Path], object]] = {
+    "the same name": lambda file, link: None,
+    "a symbolic link": lambda file, link: link.symlink_to(file),
+    "a hard link": lambda file, link: link.hardlink_to(file),
+}
+
+
+@pytest.mark.parametrize("kind", LINKS)
+@pytest.mark.parametrize("of_a_folder", [False, True])
+def test_an_output_that_is_its_input_is_refused_and_the_input_stays(
+    model: Path, notes: Path, predict: Predict, tmp_path: Path, kind: str, of_a_folder: bool
+) -> None:
+    file = notes
+    if of_a_folder:
+        (tmp_path / "in").mkdir()
+        file = notes.rename(tmp_path / "in" / "notes.jsonl")
+    LINKS[kind](file, tmp_path / "link.jsonl")
+    before = file.read_bytes()
+    output = "link.jsonl" if (tmp_path / "link.jsonl").exists() else str(file)
+    code, error = predict(model, file.parent if of_a_folder else file, output=output)
+    assert (code, error.count("\n")) == (EXIT_BAD_INPUT, 1)
+    assert "it is the input, or lies in it" in error
+    assert file.read_bytes() == before
+
+
+def test_a_new_file_in_the_folder_of_the_input_is_refused(
+    model: Path, notes: Path, predict: Predict, tmp_path: Path
+) -> None:
+    (tmp_path / "in" / "data").mkdir(parents=True)
+    notes.rename(tmp_path / "in" / "data" / "notes.jsonl")
+    for place in ("in/out.csv", "in/data/out.csv"):
+        code, error = predict(model, tmp_path / "in", output=place)
+        assert code == EXIT_BAD_INPUT
+        assert "it is the input, or lies in it" in error
+    assert [p.name for p in (tmp_path / "in").rglob("*") if p.is_file()] == ["notes.jsonl"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")

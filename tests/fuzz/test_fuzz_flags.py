@@ -12,15 +12,16 @@ import pytest
 from fuzz_cases import cases, files, harmless, run, sandbox
 from hypothesis import given
 from hypothesis import strategies as st
+from made_answers import HashPredictor
 
 import r2d_ray.search.run  # noqa: F401  heavy: imported here rather than by the first case
-from r2d_ray import predict
 from r2d_ray.cli.arguments import parser_for
 from r2d_ray.compare import main as compare_main
 from r2d_ray.config import SELECTION_METRICS, TrainConfig
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
 from r2d_ray.method.variants import METHODS
 from r2d_ray.predict import main as predict_main
+from r2d_ray.prediction import predictor
 from r2d_ray.study.model_file import MODEL_FILE
 from r2d_ray.train import main as train_main
 from r2d_ray.tune import main as tune_main
@@ -192,7 +193,8 @@ def planned(main: object, argv: list[str], folder: Path) -> None:
 
 @cases(share=10)
 @given(
-    argv=flags(parser_for("predict")), out=st.sampled_from(["out.jsonl", "folder", "no/x"]) | WORDS
+    argv=flags(parser_for("predict")),
+    out=st.sampled_from(["out.jsonl", "out.csv", "folder", "no/x"]) | WORDS,
 )
 def test_any_flags_of_a_prediction_are_used_or_refused(
     folder: Path, argv: list[str], out: str
@@ -200,7 +202,7 @@ def test_any_flags_of_a_prediction_are_used_or_refused(
     given_first = ["--model", "model", "--input", "table.csv", f"--output={out}", *argv]
     before = files(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predict, "predict_rows", lambda *given: [])
+        patch.setattr(predictor, "Predictor", HashPredictor)
         done = run(predict_main, given_first)
     assert done.code in (EXIT_DONE, EXIT_BAD_INPUT)
     if done.code == EXIT_BAD_INPUT:
@@ -209,6 +211,7 @@ def test_any_flags_of_a_prediction_are_used_or_refused(
         assert files(folder) == before
         return
     made = [folder / name for name in files(folder).keys() - before.keys()]
-    assert all(path.read_bytes() == b"" for path in made)
+    assert all(path.name.startswith(Path(out).name) for path in made)
+    assert all(path.stat().st_size for path in made)
     for path in made:
         path.unlink()

@@ -31,6 +31,7 @@ from r2d_ray.method.tokens import encode
 from r2d_ray.model.teacher_forcing import IGNORED
 from r2d_ray.records import Prediction
 from r2d_ray.search.checks import check_data
+from r2d_ray.study.model_file import ModelFile
 from r2d_ray.training.stage import run_stage
 
 COLLIDING = ("the trial helped", "the trial failed", "the weather was fine")
@@ -520,23 +521,21 @@ def test_a_readers_verdicts_are_places_among_the_rows_options() -> None:
 
 
 def test_new_rows_are_predicted_over_their_own_options(prepared: Prepared, tmp_path: Path) -> None:
-    from r2d_ray.predict import predict_rows
+    from r2d_ray.prediction.predictor import Predictor
 
     config = config_of_choices(max_rationale_length=8)
     model_of(config, prepared).save_pretrained(tmp_path)
     prepared.tokenizer.save_pretrained(tmp_path)
     options = [("gout", "asthma"), ("it helped", "it failed", "gout", "it helped")]
     rows = [Example(f"{i}", "g", "Which?", "", "", choices=own) for i, own in enumerate(options)]
-    for row, own in zip(predict_rows(tmp_path, (), config, rows, "cpu"), options, strict=True):
-        assert row.options == own
+    predictor = Predictor(tmp_path, ModelFile(labels=[], config=config), "cpu", 2)
+    for row, own in zip(predictor.answers(rows), options, strict=True):
         assert list(row.probabilities) == list(dict.fromkeys(own))
         assert row.label == max(row.probabilities, key=lambda text: row.probabilities[text])
-        assert row.gold_label is None
     bare = [replace(row, choices=None) for row in rows]
-    with pytest.raises(UserError, match=r"among a row's options, and no row has any"):
-        predict_rows(tmp_path, (), config, bare, "cpu")
     free = config.model_copy(update={"label_choice": "generate"})
-    assert [row.probabilities for row in predict_rows(tmp_path, (), free, bare, "cpu")] == [{}, {}]
+    predictor = Predictor(tmp_path, ModelFile(labels=[], config=free), "cpu", 2)
+    assert [row.probabilities for row in predictor.answers(bare)] == [{}, {}]
 
 
 def test_rows_with_options_can_be_planned(chosen: Splits) -> None:

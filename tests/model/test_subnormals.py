@@ -21,8 +21,9 @@ from r2d_ray.evaluation.bertscore import BertEncoder
 from r2d_ray.evaluation.plausibility import with_bertscore
 from r2d_ray.evaluation.readers import read_arms
 from r2d_ray.evaluation.scoring import EvaluationJob, evaluate_model
-from r2d_ray.predict import predict_rows
+from r2d_ray.prediction.predictor import Predictor
 from r2d_ray.records import Prediction
+from r2d_ray.study.model_file import ModelFile
 from r2d_ray.training.stage import run_stage
 
 SIZE = 2**18  # elements: several times what torch gives to one thread
@@ -124,7 +125,8 @@ def read(places: dict[str, Path]) -> object:
 
 
 def predict(places: dict[str, Path]) -> object:
-    return predict_rows(places["weights"], ("yes", "no"), CONFIG, toy_rows("new", 2), "cpu")
+    model = ModelFile(labels=["yes", "no"], config=CONFIG)
+    return Predictor(places["weights"], model, "cpu", 2).answers(toy_rows("new", 2))
 
 
 def bertscore(places: dict[str, Path]) -> object:

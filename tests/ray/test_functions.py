@@ -37,8 +37,9 @@ def test_a_search_is_run_once_and_its_model_predicts(
     assert result["trials"] == {"done": 1}
     assert seen
     assert capfd.readouterr().out == ""
-    [row] = r2d_ray.predict_rows(str(result["best_dir"]), [{"question": "Does it help?"}])
-    assert row["label"] in ("yes", "no")
+    rows = [{"question": "Does it help?", "context": "It helped."}]
+    [row] = r2d_ray.predict_rows(str(result["best_dir"]), rows)
+    assert row["predicted_label"] in ("yes", "no")
     assert not ray.is_initialized()
     assert search() == result  # nothing is run again, and Ray can be joined twice
 

@@ -17,7 +17,7 @@ ORDER = [
     "records",
     "data",
     "evaluation study",
-    "training",
+    "training prediction",
     "distributed",
     "search",
     "comparison",

@@ -124,15 +124,20 @@ def test_rows_are_predicted_alike_from_a_frame_mappings_and_a_file(
 ) -> None:
     columns = {"question": "q", "context": "note"}
     rows = [{"id": row.id, "q": row.question, "note": row.context} for row in ROWS]
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows, index=range(10, 10 + len(rows)))
     frame.to_csv(tmp_path / "rows.csv", index=False)
-    found = r2d_ray.predict_rows(model, rows, columns=columns)
-    assert [row["id"] for row in found] == [row.id for row in ROWS]
-    assert {row["label"] for row in found} <= {"yes", "no"}
-    assert all(sum(row["probabilities"].values()) == pytest.approx(1) for row in found)
-    for others in (frame, tmp_path / "rows.csv"):
-        again = r2d_ray.predict_rows(model, others, columns="question=q,context=note")
-        assert again == found
+    found = r2d_ray.predict_rows(model, rows, columns=columns, probabilities=True)
+    assert [{name: row[name] for name in rows[0]} for row in found] == rows
+    assert {row["predicted_label"] for row in found} <= {"yes", "no"}
+    assert all(
+        row["probability_yes"] + row["probability_no"] == pytest.approx(1, abs=2e-6)
+        for row in found
+    )
+    asked = {"columns": "question=q,context=note", "probabilities": True}
+    assert r2d_ray.predict_rows(model, tmp_path / "rows.csv", **asked) == found
+    again = r2d_ray.predict_rows(model, frame, **asked)
+    assert list(again.index) == list(frame.index)
+    assert again.to_dict("records") == found
 
 
 def test_a_cell_without_a_value_is_a_missing_one(model: Path) -> None:
@@ -141,12 +146,17 @@ def test_a_cell_without_a_value_is_a_missing_one(model: Path) -> None:
     told = [{"question": q} for q in questions[:2]] + [
         {"question": questions[2], "context": "It helped."}
     ]
-    assert r2d_ray.predict_rows(model, frame) == r2d_ray.predict_rows(model, told)
+    answers = r2d_ray.predict_rows(model, frame).to_dict("records")
+    for row, other in zip(answers, r2d_ray.predict_rows(model, told), strict=True):
+        for name in ("predicted_label", "probability", "predicted_rationale"):
+            assert row[name] == other[name]
 
 
-@pytest.mark.parametrize("rows", [[], [{"context": "No question."}]])
+@pytest.mark.parametrize(
+    "rows", [[], [{"context": "No question."}], [{"question": "Q?"}, {"question": None}]]
+)
 def test_rows_that_cannot_be_read_are_refused(rows: list[dict[str, str]], model: Path) -> None:
-    with pytest.raises(UserError, match=r"no rows|no column 'question'"):
+    with pytest.raises(UserError, match=r"no rows|no column 'question'|row 2 has no value"):
         r2d_ray.predict_rows(model, rows)
 
 

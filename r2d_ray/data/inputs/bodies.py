@@ -72,8 +72,8 @@ def body_ids(tokenizer: PreTrainedTokenizerBase, row: Example, budget: int) -> B
         held = f"prefix and options ({len(options)} tokens)" if options else "the prefix"
         raise UserError(
             f"row {row.id!r}: {held} alone are {1 - room} tokens too long for max_input_length, "
-            "which must leave the question room (allowed: shorter options, or training with "
-            "--set max_input_length=N)"
+            "which must leave the question room (allowed: shorter options, or a larger one "
+            "when training)"
         )
     end = min(len(encode(tokenizer, last_sentence(row.question))), room)
     kept = question[: room - end] + question[len(question) - end :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +40,30 @@ def read_parquet(path: Path) -> Table:
         # ParquetFile, because read_table would take folder names such as `a=b` for columns.
         table = pyarrow.parquet.ParquetFile(path).read()
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise UserError(f"{path}: not a Parquet file: {_line(error)}") from None
+        raise _not_parquet(path, error) from None
     return rows_of(table, str(path), f"{path}: row")
+
+
+def parquet_batches(path: Path, size: int) -> Iterator[pyarrow.Table]:
+    """Yield a Parquet file's rows in tables of at most `size` rows.
+
+    Raises:
+        UserError: if it is not a Parquet file or has a column twice.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            check_once(file.schema_arrow.names, str(path))
+            for batch in file.iter_batches(batch_size=size):
+                yield pyarrow.Table.from_batches([batch], file.schema_arrow)
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise _not_parquet(path, error) from None
+
+
+def _not_parquet(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: not a Parquet file: {_line(error)}")
 
 
 def read_arrow(path: Path) -> Table:
@@ -50,14 +72,22 @@ def read_arrow(path: Path) -> Table:
     Raises:
         UserError: if it cannot be read or has no row.
     """
+    return dataset_rows(open_arrow(path), str(path), f"{path}: row")
+
+
+def open_arrow(path: Path) -> Dataset:
+    """Return an Arrow file of `datasets`, whose rows stay on the disk.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
     import datasets
     import pyarrow
 
     try:
-        loaded = datasets.Dataset.from_file(str(path))
+        return datasets.Dataset.from_file(str(path))
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UserError(f"{path}: not an Arrow file of datasets: {_line(error)}") from None
-    return dataset_rows(loaded, str(path), f"{path}: row")
 
 
 def is_saved(folder: Path) -> bool:
@@ -72,6 +102,18 @@ def read_saved(folder: Path) -> dict[str, Table]:
     Raises:
         UserError: if the folder is not whole.
     """
+    return {
+        name: dataset_rows(table, str(folder), saved_row(folder, name))
+        for name, table in open_saved(folder).items()
+    }
+
+
+def open_saved(folder: Path) -> dict[str, Dataset]:
+    """Return a saved data set by split ("" where it has none); its rows stay on the disk.
+
+    Raises:
+        UserError: if the folder is not whole.
+    """
     import datasets
 
     try:
@@ -80,12 +122,12 @@ def read_saved(folder: Path) -> dict[str, Table]:
         raise UserError(
             f"{folder}: a saved data set that cannot be loaded: {_line(error)}"
         ) from None
-    if isinstance(loaded, datasets.Dataset):
-        return {"": dataset_rows(loaded, str(folder), f"{folder}: row")}
-    return {
-        name: dataset_rows(table, str(folder), f"{folder}: {name} row")
-        for name, table in loaded.items()
-    }
+    return {"": loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded.items())
+
+
+def saved_row(folder: Path, split: str) -> str:
+    """Return what stands before the number of a row of a saved data set."""
+    return f"{folder}: {split} row" if split else f"{folder}: row"
 
 
 def dataset_rows(dataset: Dataset, header: str, where: str) -> Table:
@@ -95,6 +137,13 @@ def dataset_rows(dataset: Dataset, header: str, where: str) -> Table:
         UserError: as `rows_of`.
     """
     return rows_of(dataset.with_format("arrow")[:], header, where, dataset.features)
+
+
+def check_once(names: Sequence[str], header: str) -> None:
+    """Raise UserError for a column that is there twice: a row would keep the last one silently."""
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{header}: column name {name!r} appears twice")
 
 
 def rows_of(
@@ -112,11 +161,21 @@ def rows_of(
         UserError: for a column that is there twice, and a table without rows.
     """
     names = table.column_names
-    for name in names:
-        if names.count(name) > 1:  # a row would keep the last one silently
-            raise UserError(f"{header}: column name {name!r} appears twice")
+    check_once(names, header)
     if not table.num_rows:
         raise UserError(f"{header}: no rows")
+    return filled_rows(records_of(table, where, features=features), header, names)
+
+
+def records_of(
+    table: pyarrow.Table,
+    where: str,
+    *,
+    start: int = 1,
+    features: Mapping[str, Any] | None = None,
+) -> Iterator[Record]:
+    """Yield the rows of an Arrow table, or of a part of one whose first row is number `start`."""
+    names = table.column_names
     classes = _classes(table, features)
     columns = [
         _named(_values(table.column(name)), classes[name])
@@ -125,8 +184,7 @@ def rows_of(
         for name in names
     ]
     rows = (dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True))
-    records = (Record(f"{where} {number}", row) for number, row in enumerate(rows, start=1))
-    return filled_rows(records, header, names)
+    return (Record(f"{where} {number}", row) for number, row in enumerate(rows, start=start))
 
 
 def _classes(table: pyarrow.Table, features: Mapping[str, Any] | None) -> dict[str, Sequence[str]]:

@@ -43,6 +43,11 @@ def read_records(path: Path) -> Table:
     Raises:
         UserError: for a missing file, another ending, or as the format's reader.
     """
+    return TABLE_READERS[check_table_file(path)](path)
+
+
+def check_table_file(path: Path) -> str:
+    """Return the ending of a table file; raise UserError for a missing file or another ending."""
     if not os.path.lexists(path):
         raise UserError(f"{path}: no such file")
     ending = ending_of(path)
@@ -51,4 +56,4 @@ def read_records(path: Path) -> Table:
         raise UserError(
             f"{path}: not a table file (allowed: a file that ends in {kinds}; text also .gz)"
         )
-    return TABLE_READERS[ending](path)
+    return ending

@@ -1,0 +1,1 @@
+"""Prediction: rows of any number in, the same rows with labels and rationales out."""
