@@ -45,7 +45,7 @@ def compare_command(args: argparse.Namespace) -> int:
         return EXIT_DONE
     from r2d_ray.cli.plans import arm_lines
     from r2d_ray.comparison.plan import make_compare_plan
-    from r2d_ray.comparison.run import run_comparison
+    from r2d_ray.comparison.run import ComparisonRun, run_comparison
     from r2d_ray.data.card import card_lines
     from r2d_ray.data.inputs.shown import shown_row
 
@@ -53,6 +53,7 @@ def compare_command(args: argparse.Namespace) -> int:
     address, capacity = find_cluster(asked, args.dry_run)
     plan = make_compare_plan(asked, capacity)
     concurrency = plan.concurrency(capacity)
+    ComparisonRun(plan).check()
     quiet = args.verbosity == "quiet"
     random = list(filter(None, [plan.info.random_weights]))
     say = console.screen(args.as_json)

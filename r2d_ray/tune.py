@@ -54,11 +54,12 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
     from r2d_ray.data.card import card_lines
     from r2d_ray.data.inputs.shown import shown_row
     from r2d_ray.search.plan import make_plan
-    from r2d_ray.search.run import run_study
+    from r2d_ray.search.run import SearchRun, run_study
 
     address, capacity = find_cluster(asked, args.dry_run)
     plan = make_plan(asked, capacity)
     concurrency = plan.concurrency(capacity)
+    SearchRun(plan).check()
     quiet = args.verbosity == "quiet"
     random = list(filter(None, [plan.info.random_weights]))
     say = console.screen(args.as_json)

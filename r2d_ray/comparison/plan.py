@@ -28,8 +28,8 @@ from r2d_ray.search.budget import fitted_values, profile_values, stored_profile
 from r2d_ray.search.checks import check_data, with_model
 from r2d_ray.search.plan import default_space, read_data
 from r2d_ray.search.space import SearchSpace, load_search_space
-from r2d_ray.study.folder import check_name
 from r2d_ray.study.identity import study_info
+from r2d_ray.study.place import check_name
 from r2d_ray.study.settings import CompareSettings
 from r2d_ray.training.deepspeed_file import check_deepspeed
 

@@ -58,9 +58,8 @@ def prepare(splits: Splits, config: TrainConfig, root: Path) -> Path:
         "rationale": pick_source(splits, config.rationale_source),
         "stage1_rationale": pick_source(splits, config.stage1_source),
     }
+    check_tokenizer(splits, config)
     tokenizer = plan_tokenizer(splits, config)
-    check_knows_prompts(tokenizer, config.model)
-    check_join(tokenizer, splits)
     every = [row for _, rows in splits.items() for row in rows]
     tokens = set_tokens(tokenizer, splits.labels, every, config)
     tables = {
@@ -96,6 +95,13 @@ def token_counts(table: Dataset) -> dict[str, float]:
         "share_cut": float((cut > 0).mean()),
         "share_question_cut": float((np.array(table["question_cut_tokens"]) > 0).mean()),
     }
+
+
+def check_tokenizer(splits: Splits, config: TrainConfig) -> None:
+    """Raise UserError for a tokenizer that no prompt of these rows can be made with."""
+    tokenizer = plan_tokenizer(splits, config)
+    check_knows_prompts(tokenizer, config.model)
+    check_join(tokenizer, splits)
 
 
 def check_knows_prompts(tokenizer: PreTrainedTokenizerBase, model: str) -> None:

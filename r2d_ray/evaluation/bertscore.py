@@ -70,6 +70,13 @@ def find_bert_encoder(*, allow_hub: bool) -> BertEncoder | str:
     )
 
 
+def check_encoder(*, allow_hub: bool) -> None:
+    """Raise UserError if the variable names no usable encoder; nothing is fetched from the hub."""
+    asked = os.environ.get(ENCODER_VARIABLE)
+    if asked and not (allow_hub and _named(asked)[0] is None):
+        _asked_encoder(asked, allow_hub)
+
+
 def bert_scores(
     candidates: Sequence[str],
     references: Sequence[str],
@@ -99,13 +106,22 @@ def bert_scores(
     return scores
 
 
-def _asked_encoder(asked: str, allow_hub: bool) -> BertEncoder:
+def _named(asked: str) -> tuple[Path | None, str, int]:
+    """Return what the variable names: its folder if it is one, its name, the layer."""
     name, _, layers = asked.rpartition(":")
-    said = f"${ENCODER_VARIABLE} = {asked!r}"
     if not name or not layers.isdecimal():
-        raise UserError(f"{said} (allowed: FOLDER:LAYERS or NAME:LAYERS, like roberta-large:17)")
+        raise UserError(
+            f"${ENCODER_VARIABLE} = {asked!r} "
+            "(allowed: FOLDER:LAYERS or NAME:LAYERS, like roberta-large:17)"
+        )
     local = Path(name).expanduser()
-    folder = local if local.is_dir() else _hub_folder(name, allow_hub)
+    return local if local.is_dir() else None, name, int(layers)
+
+
+def _asked_encoder(asked: str, allow_hub: bool) -> BertEncoder:
+    local, name, layers = _named(asked)
+    said = f"${ENCODER_VARIABLE} = {asked!r}"
+    folder = local or _hub_folder(name, allow_hub)
     if folder is None or not _holds_encoder(folder):
         where = "the hub or its cache" if allow_hub else "the hub's cache"
         raise UserError(f"{said}: neither a folder nor in {where} (config.json and safetensors)")
@@ -114,9 +130,9 @@ def _asked_encoder(asked: str, allow_hub: bool) -> BertEncoder:
         kinds = ", ".join(ENCODER_TYPES)
         raise UserError(f"{said}: its type is {config.get('model_type')!r} (allowed: {kinds})")
     available = int(config["num_hidden_layers"])
-    if not 1 <= int(layers) <= available:
+    if not 1 <= layers <= available:
         raise UserError(f"{said}: {layers} layers asked for (allowed: 1 to {available})")
-    return BertEncoder(local.resolve().name if folder == local else name, str(folder), int(layers))
+    return BertEncoder(local.resolve().name if local else name, str(folder), layers)
 
 
 def _hub_folder(name: str, allow_hub: bool) -> Path | None:

@@ -14,6 +14,7 @@ from r2d_ray.errors import UserError
 from r2d_ray.method.label_kinds import FIXED
 from r2d_ray.search.space import SearchSpace
 from r2d_ray.study.folder import read_info, read_trials
+from r2d_ray.training.deepspeed_file import check_deepspeed
 
 NO_CLASSES = {"choices": "options of their own", "open": "labels that may be any text"}
 """What rows without a fixed label set have, by the kind's word."""
@@ -97,13 +98,23 @@ def check_open_labels(splits: Splits, config: TrainConfig) -> None:
         )
 
 
+def check_deepspeed_of(config: TrainConfig, space: SearchSpace) -> None:
+    """Raise UserError where trial 0, or a value that is searched, contradicts a DeepSpeed file."""
+    check_deepspeed(config)
+    if config.deepspeed_config is None:
+        return
+    for field, domain in space.search.items():
+        for value in domain.choices or domain.bounds:
+            check_deepspeed(config.model_copy(update={field: value}))
+
+
 def check_metric(space: SearchSpace, values: Mapping[str, Any]) -> None:
     """Raise UserError where checkpoints are to be selected by another score than is searched."""
     chosen = values.get("selection_metric", space.metric)
     if chosen != space.metric:
         raise UserError(
             f"selection_metric = {chosen!r}: space {space.name} optimises {space.metric!r} "
-            "(allowed: --space with this metric)"
+            f"(allowed: {space.metric!r}, or a search space of this metric)"
         )
 
 

@@ -15,14 +15,16 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.card import with_tokens
 from r2d_ray.data.examples import Splits
-from r2d_ray.data.prepare import open_prepared, prepare
+from r2d_ray.data.prepare import check_tokenizer, open_prepared, prepare
 from r2d_ray.distributed.cluster import Capacity, check_shared_storage, connect
+from r2d_ray.evaluation.bertscore import check_encoder
 from r2d_ray.records import StudyInfo
 from r2d_ray.search.tuner import Event, Session, StatelessSearcher, StudyNote, drive
 from r2d_ray.storage import write_json
 from r2d_ray.study.books import Bookkeeper
-from r2d_ray.study.folder import StudyFolder, open_study
+from r2d_ray.study.folder import StudyFolder
 from r2d_ray.study.lock import StudyLock
+from r2d_ray.study.opening import find_study, open_study
 from r2d_ray.study.settings import StudySettings
 
 
@@ -77,6 +79,24 @@ class StudyRun(ABC, Generic[P]):
 
     def take_up(self, folder: StudyFolder, stored: StudyInfo) -> None:
         """Fit the plan to the stored study."""
+
+    def check_stored(self, folder: StudyFolder) -> None:
+        """Raise UserError where what a stored study holds, beside its records, cannot be read."""
+
+    def check(self) -> None:
+        """Raise UserError for all that `run` would refuse and this process can know.
+
+        Nothing is written, so that a plan is printed only if it can be begun.
+        """
+        plan, asked = self.plan, self.plan.settings
+        found = find_study(
+            asked.storage_path, plan.name, plan.info, asked.resume, extend=self.extends()
+        )
+        if found is not None:
+            self.check_stored(found.folder)
+        for _, config in self.configs():
+            check_tokenizer(plan.splits, config)
+        check_encoder(allow_hub=plan.info.profile != "embedded")
 
     @abstractmethod
     def missing(self, session: Session) -> Missing | None:

@@ -21,13 +21,18 @@ from r2d_ray.evaluation.costs import with_costs
 from r2d_ray.method.variants import Method, get_method
 from r2d_ray.records import StudyInfo
 from r2d_ray.search.budget import fitted_values, profile_values, stored_profile
-from r2d_ray.search.checks import check_data, check_metric, check_warm_start, with_model
+from r2d_ray.search.checks import (
+    check_data,
+    check_deepspeed_of,
+    check_metric,
+    check_warm_start,
+    with_model,
+)
 from r2d_ray.search.space import SearchSpace, distributions, load_search_space, prepare_space
-from r2d_ray.study.folder import check_name, read_info
+from r2d_ray.study.folder import read_info
 from r2d_ray.study.identity import study_info
-from r2d_ray.study.place import root_of
+from r2d_ray.study.place import check_name, root_of
 from r2d_ray.study.settings import CompareSettings, SearchSettings, StudySettings
-from r2d_ray.training.deepspeed_file import check_deepspeed
 
 NAMED_SPACES = ("bioasq", "pubmedqa", "triage")  # sets that have a space of their own
 
@@ -155,7 +160,7 @@ def _plan(settings: SearchSettings, capacity: Capacity) -> StudyPlan:
     config = build_config({**values, "selection_metric": loaded.metric, "model": config.model})
     space, dropped = prepare_space(loaded, values, fixed)
     settings = within_grid(settings, space)
-    check_deepspeed(config)
+    check_deepspeed_of(config, space)
     if settings.warm_start:
         check_warm_start(Path(settings.warm_start), space)
     name = study_name(settings, splits.name, config)

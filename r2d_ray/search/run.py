@@ -34,7 +34,13 @@ from r2d_ray.search.last_look import (
 from r2d_ray.search.plan import StudyPlan
 from r2d_ray.search.pruner import RungPruner
 from r2d_ray.search.samplers import is_ours
-from r2d_ray.search.searcher import StudySearcher, open_journal, settle, warm_start
+from r2d_ray.search.searcher import (
+    StudySearcher,
+    check_journal,
+    open_journal,
+    settle,
+    warm_start,
+)
 from r2d_ray.search.space import distributions
 from r2d_ray.search.trial import evaluations_left, rung_step
 from r2d_ray.search.tuner import Event, Session
@@ -72,6 +78,10 @@ class SearchRun(StudyRun[StudyPlan]):
     def extends(self) -> bool:
         """Return whether `--extend` was given."""
         return bool(self.plan.settings.extend)
+
+    def check_stored(self, folder: StudyFolder) -> None:
+        """Raise UserError for a damaged line of the journal."""
+        check_journal(folder.journal_path)
 
     def take_up(self, folder: StudyFolder, stored: StudyInfo) -> None:
         """Take over the stored study's number of trials."""

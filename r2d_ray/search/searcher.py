@@ -6,6 +6,7 @@ A trial that a kill left RUNNING keeps its number and its parameters and is hand
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
+from r2d_ray.errors import UserError
 from r2d_ray.records import Objective, TrialRecord
 from r2d_ray.search.pruner import RungPruner
 from r2d_ray.search.samplers import WARM, is_ours, make_sampler
@@ -33,11 +35,34 @@ def open_journal(path: Path, name: str, objective: Objective) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # our own lines tell of trials
     cut_torn_line(path)
+    check_journal(path)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(path)))
     return optuna.create_study(
         study_name=name, storage=storage, direction=objective.direction, load_if_exists=True
     )
+
+
+def check_journal(path: Path) -> None:
+    """Raise UserError for a whole line that is no JSON object, with file and line.
+
+    Optuna reads a torn last line over, and fails with a traceback at any other.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = None
+            if not isinstance(entry, dict) or not {"op_code", "worker_id"} <= entry.keys():
+                raise UserError(
+                    f"{path}:{number}: a damaged line (allowed: an entry of Optuna's journal; "
+                    "a copy of the file, or another --name)"
+                )
 
 
 def warm_start(

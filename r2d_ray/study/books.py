@@ -42,6 +42,13 @@ def outcome_of(folder: StudyFolder, number: int) -> TrialRecord | None:
         ) from None
 
 
+def check_outcomes(folder: StudyFolder) -> None:
+    """Raise UserError for an outcome in the folder of a trial that is no record."""
+    for place in folder.trials_dir.glob("[0-9]*"):
+        if place.name.isdecimal():
+            outcome_of(folder, int(place.name))
+
+
 def trial_record(
     info: StudyInfo, number: int, values: dict[str, Any], status: str, **rest: Any
 ) -> TrialRecord:

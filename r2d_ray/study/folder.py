@@ -1,16 +1,13 @@
-"""The study folder: layout, creation, refusal and resume.
+"""The study folder: its layout, and what its study.json and records say.
 
-A folder is a study if it holds our study.json. It appears complete or not at all, and is refused,
-before anything is written, if it was made from other data or other settings.
+A folder is a study if it holds our study.json.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 from r2d_ray.errors import UserError
 from r2d_ray.records import (
@@ -19,13 +16,7 @@ from r2d_ray.records import (
     TrialRecord,
     read_jsonl,
 )
-from r2d_ray.storage import whole_folder, write_json
-from r2d_ray.study.identity import MAY_CHANGE, changes, differences
-from r2d_ray.study.place import check_name as check_name  # beside `open_study` for its callers
-from r2d_ray.study.place import root_of
-
-DIFFERENCES_SHOWN = 4
-Resume = Literal["auto", "never", "must"]
+from r2d_ray.storage import write_json
 
 
 class StudyFolder:
@@ -67,83 +58,6 @@ class StudyFolder:
             self.trials_dir,
             self.predictions_dir,
         )
-
-
-class OpenedStudy(NamedTuple):
-    """A study ready for use: `info` is what its study.json holds, `notes` changed versions."""
-
-    folder: StudyFolder
-    resumed: bool
-    info: StudyInfo
-    notes: tuple[str, ...]
-
-
-def open_study(
-    storage: str, name: str, wanted: StudyInfo, resume: Resume, *, extend: bool = False
-) -> OpenedStudy:
-    """Create the study's folder, or open the one that is there if it was made the same way.
-
-    Args:
-        storage: A POSIX folder that every node sees; it is made if missing.
-        name: The study's name, `check_name`d here.
-        wanted: What this run would write into study.json.
-        resume: `auto` opens or creates, `never` only creates, `must` only opens.
-        extend: Whether trials are to be added: then the study must exist, and its number of
-            samples (`study.num_samples`) is not compared.
-
-    Raises:
-        UserError: for a storage that is a URL or cannot be written, a folder that is not a study of
-            ours, and a study of other data or settings (with the differences); nothing is written.
-    """
-    check_name(name)
-    try:
-        root = root_of(storage, name)
-        if root.exists() and any(root.iterdir()):
-            return _reopen(root, wanted, resume, extend)
-        if resume == "must" or extend:
-            asked = "--extend" if extend else "--resume must"
-            raise UserError(f"{asked}: no study at {root} (allowed: the name of a stored study)")
-        if _create(root, wanted):
-            return OpenedStudy(StudyFolder(root), False, wanted, ())
-        return _reopen(root, wanted, resume, extend)  # another run was faster
-    except OSError as error:
-        said = f"{error.strerror} (allowed: a folder that you can write)"
-        raise UserError(f"--storage-path {storage!r}: {said}") from None
-
-
-def _create(root: Path, info: StudyInfo) -> bool:
-    """Make the folder with everything in it; False if a study appeared there meanwhile."""
-    root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        # Over nothing or over an empty folder, never over a study.
-        with whole_folder(root, replace=False) as part:
-            made = StudyFolder(part)
-            for folder in made.made_at_once():
-                folder.mkdir(mode=0o700)
-            write_json(made.info_path, info.model_dump(mode="json"))
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            return False
-        raise
-    return True
-
-
-def _reopen(root: Path, wanted: StudyInfo, resume: Resume, extend: bool) -> OpenedStudy:
-    """Open a folder that is not empty, or refuse it."""
-    stored = read_info(root)
-    if (owner := root.stat().st_uid) != os.getuid():  # its checkpoints hold pickles
-        raise UserError(f"study {root} is owned by uid {owner} (allowed: yours, {os.getuid()})")
-    if resume == "never":
-        raise UserError(f"--resume never: study {root} exists (allowed: another --name)")
-    may_change = (*MAY_CHANGE, "num_samples") if extend else MAY_CHANGE
-    if changed := differences(stored, wanted, may_change):
-        shown = "; ".join(changed[:DIFFERENCES_SHOWN])
-        more = len(changed) - DIFFERENCES_SHOWN
-        shown += f"; and {more} more" if more > 0 else ""
-        raise UserError(f"study {root} was made differently: {shown} (allowed: another --name)")
-    before = {**stored.versions, "git_commit": stored.git_commit}
-    now = {**wanted.versions, "git_commit": wanted.git_commit}
-    return OpenedStudy(StudyFolder(root), True, stored, tuple(changes(before, now)))
 
 
 def read_info(root: Path) -> StudyInfo:

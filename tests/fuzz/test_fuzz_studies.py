@@ -20,7 +20,8 @@ from r2d_ray.records import write_jsonl
 from r2d_ray.search import frame
 from r2d_ray.search.plan import make_plan
 from r2d_ray.study.books import trial_record
-from r2d_ray.study.folder import StudyFolder, open_study
+from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.opening import open_study
 from r2d_ray.study.settings import build_settings
 from r2d_ray.tune import main as tune_main
 

@@ -29,7 +29,8 @@ from r2d_ray.model.t5 import check_checkpoint, load_weights
 from r2d_ray.records import append_jsonl
 from r2d_ray.search.plan import StudyPlan, make_plan
 from r2d_ray.study.books import save_outcome, trial_record
-from r2d_ray.study.folder import StudyFolder, open_study
+from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.opening import open_study
 from r2d_ray.study.settings import build_settings
 from r2d_ray.training.stage import run_stage
 

@@ -19,21 +19,19 @@ from hypothesis import strategies as st
 
 from r2d_ray.errors import UserError
 from r2d_ray.records import SCHEMA_VERSION, StudyInfo
-from r2d_ray.study import folder as module
 from r2d_ray.study import identity as provenance
+from r2d_ray.study import opening as module
 from r2d_ray.study.folder import (
-    OpenedStudy,
-    Resume,
     StudyFolder,
-    check_name,
     extend_study,
-    open_study,
     read_info,
     read_trials,
     total_samples,
 )
 from r2d_ray.study.identity import differences, git_commit, versions
 from r2d_ray.study.lock import StudyLock
+from r2d_ray.study.opening import OpenedStudy, Resume, open_study
+from r2d_ray.study.place import check_name
 
 VALUES: dict[str, Any] = {
     "name": "s",
@@ -294,7 +292,7 @@ def test_a_damaged_study_json_is_refused_and_kept(tmp_path: Path, text: str) -> 
             {"config": {"deepspeed_config": {"a": {"b": 1}}}},
             "deepspeed_config: None -> absent; deepspeed_config.a.b: absent -> 1",
         ),
-        ({"config": {"max_steps": 5}}, "max_steps: absent -> 5"),
+        ({"config": {"max_steps": 5}}, "max_steps: 30000 -> 5"),
         ({"method": "sft"}, "method: 'r2d' -> 'sft'"),
         ({"dataset": "pubmedqa"}, "dataset: 'bioasq-sample' -> 'pubmedqa'"),
         ({"profile": "paper"}, "profile: 'embedded' -> 'paper'"),

@@ -13,8 +13,9 @@ from r2d_ray.comparison.plan import make_compare_plan
 from r2d_ray.errors import UserError
 from r2d_ray.records import StudyInfo
 from r2d_ray.search.plan import make_plan
-from r2d_ray.study.folder import open_study, read_info
+from r2d_ray.study.folder import read_info
 from r2d_ray.study.identity import settings_of
+from r2d_ray.study.opening import open_study
 from r2d_ray.study.settings import CompareSettings, TrainSettings, build_settings
 
 OLD = Path(__file__).parents[1] / "data" / "old"

@@ -7,6 +7,8 @@ from conftest import tiny_config
 
 from r2d_ray.config import build_config
 from r2d_ray.errors import UserError
+from r2d_ray.search.checks import check_deepspeed_of
+from r2d_ray.search.space import SearchSpace
 from r2d_ray.training.deepspeed_file import check_deepspeed
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -90,3 +92,51 @@ def test_the_cycle_loss_goes_by_the_stage_that_runs() -> None:
     values = {**tiny_config().model_dump(), "cycle_loss_weight": 0.1}
     with pytest.raises(UserError, match="whole embedding"):
         build_config({**values, "deepspeed_config": {"zero_optimization": {"stage": 3}}})
+
+
+SEARCHED: dict[str, tuple[dict[str, Any], dict[str, Any], str | None]] = {
+    "a choice that the file contradicts": (
+        {"train_micro_batch_size_per_gpu": 4},
+        {"per_device_train_batch_size": {"type": "categorical", "choices": [4, 8]}},
+        "train_micro_batch_size_per_gpu = 4 contradicts per_device_train_batch_size = 8",
+    ),
+    "an end of a range": (
+        {"gradient_accumulation_steps": 1},
+        {"gradient_accumulation_steps": {"type": "int", "low": 1, "high": 4}},
+        "gradient_accumulation_steps = 1 contradicts gradient_accumulation_steps = 4",
+    ),
+    "the product": (
+        {"train_batch_size": 4},
+        {"num_workers": {"type": "categorical", "choices": [1, 2]}},
+        "train_batch_size = 4 contradicts batch x workers x accumulation = 8",
+    ),
+    "clipping": (
+        {"gradient_clipping": 1.0},
+        {"max_grad_norm": {"type": "float", "low": 0.5, "high": 1.0}},
+        "gradient_clipping = 1.0 contradicts max_grad_norm = 0.5",
+    ),
+    "auto": (
+        {"train_batch_size": "auto", "train_micro_batch_size_per_gpu": "auto"},
+        {"per_device_train_batch_size": {"type": "categorical", "choices": [4, 8]}},
+        None,
+    ),
+    "a field that no file names": (
+        {"train_batch_size": 4},
+        {"learning_rate": {"type": "float", "low": 1e-4, "high": 1e-3}},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SEARCHED)
+def test_every_value_that_a_search_may_draw_is_compared_with_the_file(case: str) -> None:
+    users, search, said = SEARCHED[case]
+    space = SearchSpace.model_validate(
+        {"name": "s", "metric": "macro_f1", "mode": "max", "search": search}
+    )
+    config = tiny_config(per_device_train_batch_size=4, deepspeed_config=users)
+    if said is None:
+        check_deepspeed_of(config, space)
+        return
+    with pytest.raises(UserError, match=said):
+        check_deepspeed_of(config, space)
