@@ -16,9 +16,6 @@ from r2d_ray.search.space import SearchSpace
 from r2d_ray.study.folder import read_info, read_trials
 from r2d_ray.training.deepspeed_file import check_deepspeed
 
-NO_CLASSES = {"choices": "options of their own", "open": "labels that may be any text"}
-"""What rows without a fixed label set have, by the kind's word."""
-
 
 def with_model(config: TrainConfig) -> TrainConfig:
     """Return the config with its model as every process may name it: a folder by its whole path.
@@ -75,10 +72,10 @@ def check_class_fields(splits: Splits, config: TrainConfig, searched: Collection
         off = TrainConfig.model_fields[name].default
         if value != off or name in searched:
             said = "searched" if name in searched else repr(value)
-            have = NO_CLASSES[splits.label_kind.word]
+            label = splits.label_kind.described(splits.labels)
             raise UserError(
-                f"{splits.name}: {name} = {said}: rows have {have}, so there are no classes to "
-                f"count (allowed: {off!r}, or data with a fixed label set)"
+                f"{splits.name}: {name} = {said}: a label is {label}, so there are no classes "
+                f"to count (allowed: {off!r}, or data with a fixed label set)"
             )
 
 

@@ -217,6 +217,6 @@ def test_without_a_fixed_set_there_are_no_classes_to_count(
     own = replace(splits, train=train, validation=validation, test=test, labels=())
     with pytest.raises(UserError, match=said) as refused:
         check_data(own, tiny_config(**values), searched)
-    assert "options of their own" in str(refused.value)
+    assert "own options, so there are no classes" in str(refused.value)
     check_data(own, tiny_config())
     check_data(splits, tiny_config(**values), searched)

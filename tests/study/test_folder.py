@@ -125,6 +125,7 @@ def test_the_layout_is_the_designs() -> None:
     } == {
         "study.json",
         "records.jsonl",
+        "oof.jsonl",
         "optuna.journal",
         "tune",
         "prepared",
