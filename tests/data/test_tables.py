@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2d_ray.data.columns import parse_columns, table_rows, text_of
+from r2d_ray.data.columns import parse_columns, table_rows
+from r2d_ray.data.reading.cells import text_of
 from r2d_ray.data.reading.formats import TABLE_READERS, read_records
 from r2d_ray.data.tables import hub_parts, read_parts
 from r2d_ray.errors import UserError

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, TypeAdapter
 
-from r2d_ray.data.columns import check_source_name
 from r2d_ray.data.examples import normalised
 from r2d_ray.data.files import FilledText, Text, checked, read_jsonl
+from r2d_ray.data.reading.targets import check_source_name
 from r2d_ray.data.splits import Rows
 from r2d_ray.errors import UserError
 

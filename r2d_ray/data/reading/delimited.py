@@ -143,7 +143,7 @@ def _records(
     for number, values in lines:
         if len(values) != width:
             raise UserError(f"{path}:{number}: {len(values)} values, but {_said(width, separator)}")
-        filled = any(value and not value.isspace() for value in values)
+        filled = any(map(str.strip, values))
         cells = zip(header, values, strict=True) if filled else ()
         row = dict(cells) if whole else {name: cell for name, cell in cells if name.strip()}
         yield Record(f"{path}:{number}", row)

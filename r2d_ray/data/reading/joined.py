@@ -11,7 +11,7 @@ from r2d_ray.data.reading.choices import Options, answers
 from r2d_ray.errors import UserError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for every row, and four times as fast
 class ReadRow:
     """A row as it is read: its answer may be a key still, its id that of its own split's file."""
 

@@ -52,10 +52,11 @@ class ColumnCount:
     columns: dict[str, str] = field(default_factory=dict)
     filled: Counter[str] = field(default_factory=Counter)
 
-    def add(self, target: str, column: str) -> None:
-        """Count a filled cell."""
-        self.columns[target] = column
-        self.filled[target] += 1
+    def add(self, target: str, column: str, cells: int = 1) -> None:
+        """Count filled cells."""
+        if cells:
+            self.columns[target] = column
+            self.filled[target] += cells
 
     def use(self, rows: int, names: Iterable[str], order: Iterable[str]) -> ColumnUse:
         """Return the use of these columns, targets in this order and rationales behind."""
