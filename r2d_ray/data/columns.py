@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from r2d_ray.data.files import Parts, Record, Table, is_missing, notes_of
 from r2d_ray.data.reading.cells import EVERY, find
 from r2d_ray.data.reading.columnwise import ColumnReader, has_column, may_have, no_column
-from r2d_ray.data.reading.joined import with_answers, with_ids
 from r2d_ray.data.reading.seen import TAG
 from r2d_ray.data.reading.targets import RATIONALE, TARGETS, check_source_name
+from r2d_ray.data.rows.joined import with_answers, with_ids
 from r2d_ray.data.splits import SourceRows
 from r2d_ray.errors import UserError, unknown
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from r2d_ray.data.columns import table_rows
@@ -11,6 +12,8 @@ from r2d_ray.data.files import Parts
 from r2d_ray.data.location import DataRequest, Location, locate, sample_instead
 from r2d_ray.data.named_sets import NAMED_SETS, NOT_STATED
 from r2d_ray.data.official.readers import OFFICIAL, in_official_columns, is_official
+from r2d_ray.data.reading.arrow_columns import Choose, every_column
+from r2d_ray.data.reading.targets import used_columns
 from r2d_ray.data.rows.leaks import shared_warnings, without_leaks
 from r2d_ray.data.rows.tags import check_kept
 from r2d_ray.data.splits import (
@@ -100,17 +103,22 @@ def _read(request: DataRequest, location: Location) -> Splits:
 
 def _rows(request: DataRequest, location: Location) -> SourceRows:
     path = _configuration(Path(location.address), location)
+    columns = {**request.columns, **request.keep}
+    own_layout = (
+        location.named is not None and not columns
+    )  # which columns it has, its reader knows
+    choose = every_column if own_layout else partial(used_columns, columns=columns)
     if location.kind == "hub":
-        parts = _hub(request, location)
+        parts = _hub(request, location, choose)
     elif is_official(path, location.named):
         if request.columns or request.keep:
             flag = "--columns" if request.columns else "--keep-columns"
             raise UserError(f"{flag}: official {location.named} files have fixed columns")
         return OFFICIAL[location.named or ""](path)
     else:
-        parts = read_parts(path)
-    if request.columns or request.keep or location.named is None:
-        source = table_rows(parts, {**request.columns, **request.keep})
+        parts = read_parts(path, choose)
+    if columns or location.named is None:
+        source = table_rows(parts, columns)
         check_kept(source.rows, request.keep.values())
         return source
     beside = path if location.kind != "hub" else None
@@ -124,13 +132,13 @@ def _configuration(path: Path, location: Location) -> Path:
     return inner if location.kind == "folder" and inner.is_dir() else path
 
 
-def _hub(request: DataRequest, location: Location) -> Parts:
+def _hub(request: DataRequest, location: Location, choose: Choose) -> Parts:
     name, _, revision = location.address.partition("@")
     known = NAMED_SETS[location.named] if location.named else None
     if known is None or known.hub is None:
-        return hub_parts(name, None, revision)
+        return hub_parts(name, None, revision, choose)
     try:
-        return hub_parts(name, known.hub[1], revision)
+        return hub_parts(name, known.hub[1], revision, choose)
     except UserError as error:
         sample = sample_instead(request, known)
         raise UserError(f"{error}; or {known.how_to_get}, then pass --data PATH{sample}") from None

@@ -7,28 +7,33 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from r2d_ray.data.files import Parts, Table
+from r2d_ray.data.reading.arrow_columns import Choose, every_column
 from r2d_ray.data.reading.arrow_tables import dataset_rows, is_saved, read_saved
 from r2d_ray.data.reading.folders import read_table, shards, split_files, split_named
 from r2d_ray.data.reading.formats import read_records
 from r2d_ray.errors import UserError
 
 
-def read_parts(path: Path) -> Parts:
+def read_parts(path: Path, choose: Choose = every_column) -> Parts:
     """Return the records of a table file, a folder of them, or a saved data set.
+
+    Args:
+        path: File or folder.
+        choose: Which columns are in use, where a container can be read by column.
 
     Raises:
         UserError: for a folder that does not tell its splits or its one table (`split_files`).
     """
     if not os.path.isdir(path):
-        table = read_records(path)
+        table = read_records(path, choose)
         if shards(path) > 1:
             note = f"{path.name} alone is read, one of {shards(path)} files (all: name the folder)"
             table.notes = (*table.notes, note)
         return {"": table}
     if is_saved(path):
-        return _by_split(read_saved(path), str(path))
+        return _by_split(read_saved(path, choose), str(path))
     files, others = split_files(path)
-    tables = {split: read_table(path, members) for split, members in files.items()}
+    tables = {split: read_table(path, members, choose) for split, members in files.items()}
     if others:
         names = ", ".join(file.name for file in others[:5])
         first = next(iter(tables.values()))
@@ -36,7 +41,7 @@ def read_parts(path: Path) -> Parts:
     return dict(tables)
 
 
-def hub_parts(name: str, config: str | None, revision: str) -> Parts:
+def hub_parts(name: str, config: str | None, revision: str, choose: Choose = every_column) -> Parts:
     """Return the records of a data set of the Hugging Face hub; no code of the set is run.
 
     Raises:
@@ -54,7 +59,7 @@ def hub_parts(name: str, config: str | None, revision: str) -> Parts:
     where = f"hub:{name}@{revision}"
     return _by_split(
         {
-            split: dataset_rows(table, where, f"{where}: {split} row")
+            split: dataset_rows(table, where, f"{where}: {split} row", choose)
             for split, table in loaded.items()
         },
         f"hub:{name}",

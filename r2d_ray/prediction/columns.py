@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from r2d_ray.data.columns import COLUMNS_SHOWN
 from r2d_ray.data.examples import Example
 from r2d_ray.data.files import Record, is_missing
 from r2d_ray.data.reading.cells import find, text_of
 from r2d_ray.data.reading.choices import options_of
+from r2d_ray.data.reading.columnwise import COLUMNS_SHOWN
 from r2d_ray.data.reading.streams import RowStream
 from r2d_ray.errors import UserError
 from r2d_ray.method.label_kinds import CHOICES, FIXED

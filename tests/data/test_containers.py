@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from r2d_ray.data.card import card_lines, data_card
 from r2d_ray.data.location import DataRequest
+from r2d_ray.data.reading import arrow_columns
 from r2d_ray.data.sources import load_splits
 
 SIZES = {"train": 8, "validation": 4, "test": 4}
@@ -228,3 +229,30 @@ SAID = {
 def test_what_reading_changed_or_left_out_is_said(tmp_path, name):
     card = data_card(load(CONTAINERS[name](tmp_path, rows_of())))
     assert any(f"note: {SAID[name]}" in line for line in card_lines(card)), card_lines(card)
+
+
+FAR = pyarrow.array([2**39], pyarrow.timestamp("s"))  # Python has no such year: it cannot be read
+UNUSED = {
+    "Parquet": (lambda d, t: pyarrow.parquet.write_table(t, d / "a.parquet"), "a.parquet"),
+    "a saved Dataset": (lambda d, t: datasets.Dataset(t).save_to_disk(d / "s"), "s"),
+    "Arrow": (
+        lambda d, t: datasets.Dataset(t).save_to_disk(d / "s"),
+        "s/data-00000-of-00001.arrow",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_only_the_columns_in_use_are_converted(tmp_path, name, monkeypatch):
+    converted = []
+    values = arrow_columns._values
+    monkeypatch.setattr(arrow_columns, "_values", lambda c: converted.append(c) or values(c))
+    table = pyarrow.Table.from_pylist(rows_of())
+    for number in range(50):
+        table = table.append_column(f"x{number}", pyarrow.repeat(FAR[0], len(table)))
+    make, place = UNUSED[name]
+    make(tmp_path, table)
+    splits = load(tmp_path / place)
+    assert splits.use.unused == tuple(f"x{number}" for number in range(50))
+    assert splits.use.filled["context"] == len(table)
+    assert len(converted) == len(rows_of()[0])

@@ -246,7 +246,7 @@ def hub(monkeypatch):
     asked: list[tuple[str, str | None, str]] = []
     given_back: dict[str, list[Record]] = {}
 
-    def hub_parts(name, config, revision):
+    def hub_parts(name, config, revision, choose):
         asked.append((name, config, revision))
         return given_back
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from r2d_ray.data.columns import parse_columns, table_rows
 from r2d_ray.data.reading.cells import text_of
-from r2d_ray.data.reading.formats import TABLE_READERS, read_records
+from r2d_ray.data.reading.formats import ENDINGS, read_records
 from r2d_ray.data.tables import hub_parts, read_parts
 from r2d_ray.errors import UserError
 
@@ -399,7 +399,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@given(suffix=st.sampled_from(sorted(TABLE_READERS)), content=st.binary(max_size=200))
+@given(suffix=st.sampled_from(sorted(ENDINGS)), content=st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, suffix, content):
     path = tmp_path_factory.getbasetemp() / f"fuzz{suffix}"
     path.write_bytes(content)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import r2d_ray.search.run  # noqa: F401  heavy: imported here rather than by the first case
 from r2d_ray.data.columns import TARGETS, parse_columns
 from r2d_ray.data.location import DataRequest
-from r2d_ray.data.reading.formats import TABLE_READERS
+from r2d_ray.data.reading.formats import ENDINGS
 from r2d_ray.data.sources import load_splits
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE, UserError
 from r2d_ray.predict import read_rows
@@ -68,7 +68,7 @@ ANYTHING = st.recursive(
 )
 LINE_ENDS = st.sampled_from(["\n", "\r\n"])
 BOM = st.sampled_from(["", "\ufeff"])
-SUFFIX = st.sampled_from(sorted(TABLE_READERS))
+SUFFIX = st.sampled_from(sorted(ENDINGS))
 
 
 @pytest.fixture(scope="module")

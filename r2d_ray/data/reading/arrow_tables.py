@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from r2d_ray.data.files import Record, Table, filled_rows
+from r2d_ray.data.files import Table
+from r2d_ray.data.reading.arrow_columns import (
+    Choose,
+    Columns,
+    check_once,
+    every_column,
+    first_line,
+    rows_of,
+)
 from r2d_ray.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,14 +27,7 @@ SAVED = ("state.json", "dataset_info.json")
 SAVED_DICT = "dataset_dict.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A cell that Python has no value for, such as a duration of 146 million years."""
-
-    reason: str
-
-
-def read_parquet(path: Path) -> Table:
+def read_parquet(path: Path, choose: Choose = every_column) -> Table:
     """Return the rows of a Parquet file; class names in its metadata are its values.
 
     Raises:
@@ -38,10 +38,11 @@ def read_parquet(path: Path) -> Table:
 
     try:
         # ParquetFile, because read_table would take folder names such as `a=b` for columns.
-        table = pyarrow.parquet.ParquetFile(path).read()
+        with pyarrow.parquet.ParquetFile(path) as file:
+            columns = Columns(file.schema_arrow.names, file.read)
+            return rows_of(columns, str(path), f"{path}: row", choose)
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _not_parquet(path, error) from None
-    return rows_of(table, str(path), f"{path}: row")
 
 
 def parquet_batches(path: Path, size: int) -> Iterator[pyarrow.Table]:
@@ -63,16 +64,16 @@ def parquet_batches(path: Path, size: int) -> Iterator[pyarrow.Table]:
 
 
 def _not_parquet(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: not a Parquet file: {_line(error)}")
+    return UserError(f"{path}: not a Parquet file: {first_line(error)}")
 
 
-def read_arrow(path: Path) -> Table:
+def read_arrow(path: Path, choose: Choose = every_column) -> Table:
     """Return the rows of an Arrow file as `datasets` writes it.
 
     Raises:
         UserError: if it cannot be read or has no row.
     """
-    return dataset_rows(open_arrow(path), str(path), f"{path}: row")
+    return dataset_rows(open_arrow(path), str(path), f"{path}: row", choose)
 
 
 def open_arrow(path: Path) -> Dataset:
@@ -87,7 +88,7 @@ def open_arrow(path: Path) -> Dataset:
     try:
         return datasets.Dataset.from_file(str(path))
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"{path}: not an Arrow file of datasets: {_line(error)}") from None
+        raise UserError(f"{path}: not an Arrow file of datasets: {first_line(error)}") from None
 
 
 def is_saved(folder: Path) -> bool:
@@ -96,14 +97,14 @@ def is_saved(folder: Path) -> bool:
     return one or (folder / SAVED_DICT).is_file()
 
 
-def read_saved(folder: Path) -> dict[str, Table]:
+def read_saved(folder: Path, choose: Choose = every_column) -> dict[str, Table]:
     """Return the rows of a saved data set by split; "" where it has none.
 
     Raises:
         UserError: if the folder is not whole.
     """
     return {
-        name: dataset_rows(table, str(folder), saved_row(folder, name))
+        name: dataset_rows(table, str(folder), saved_row(folder, name), choose)
         for name, table in open_saved(folder).items()
     }
 
@@ -120,7 +121,7 @@ def open_saved(folder: Path) -> dict[str, Dataset]:
         loaded = datasets.load_from_disk(str(folder))
     except Exception as error:  # missing files, Arrow, JSON: the errors share no base class
         raise UserError(
-            f"{folder}: a saved data set that cannot be loaded: {_line(error)}"
+            f"{folder}: a saved data set that cannot be loaded: {first_line(error)}"
         ) from None
     return {"": loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded.items())
 
@@ -130,98 +131,15 @@ def saved_row(folder: Path, split: str) -> str:
     return f"{folder}: {split} row" if split else f"{folder}: row"
 
 
-def dataset_rows(dataset: Dataset, header: str, where: str) -> Table:
+def dataset_rows(dataset: Dataset, header: str, where: str, choose: Choose = every_column) -> Table:
     """Return the rows of a data set; `where` stands before a row's number.
 
     Raises:
         UserError: as `rows_of`.
     """
-    return rows_of(dataset.with_format("arrow")[:], header, where, dataset.features)
 
+    def read(names: list[str]) -> pyarrow.Table:
+        return dataset.select_columns(names).with_format("arrow")[:]
 
-def check_once(names: Sequence[str], header: str) -> None:
-    """Raise UserError for a column that is there twice: a row would keep the last one silently."""
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{header}: column name {name!r} appears twice")
-
-
-def rows_of(
-    table: pyarrow.Table, header: str, where: str, features: Mapping[str, Any] | None = None
-) -> Table:
-    """Return the rows of an Arrow table.
-
-    Args:
-        table: The table.
-        header: What names its columns, for errors.
-        where: What stands before a row's number.
-        features: Its features; None takes them from its metadata, if it has class names.
-
-    Raises:
-        UserError: for a column that is there twice, and a table without rows.
-    """
-    names = table.column_names
-    check_once(names, header)
-    if not table.num_rows:
-        raise UserError(f"{header}: no rows")
-    return filled_rows(records_of(table, where, features=features), header, names)
-
-
-def records_of(
-    table: pyarrow.Table,
-    where: str,
-    *,
-    start: int = 1,
-    features: Mapping[str, Any] | None = None,
-) -> Iterator[Record]:
-    """Yield the rows of an Arrow table, or of a part of one whose first row is number `start`."""
-    names = table.column_names
-    classes = _classes(table, features)
-    columns = [
-        _named(_values(table.column(name)), classes[name])
-        if name in classes
-        else _values(table.column(name))
-        for name in names
-    ]
-    rows = (dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True))
-    return (Record(f"{where} {number}", row) for number, row in enumerate(rows, start=start))
-
-
-def _classes(table: pyarrow.Table, features: Mapping[str, Any] | None) -> dict[str, Sequence[str]]:
-    metadata = (table.schema.metadata or {}).get(b"huggingface", b"")
-    if features is None and b"ClassLabel" not in metadata:
-        return {}
-    import datasets
-
-    found = datasets.Features.from_arrow_schema(table.schema) if features is None else features
-    return {
-        name: feature.names
-        for name, feature in found.items()
-        if isinstance(feature, datasets.ClassLabel) and feature.names
-    }
-
-
-def _named(values: Sequence[Any], names: Sequence[str]) -> list[str | None]:
-    # The hub writes -1 for a class that is not public.
-    return [
-        names[value] if isinstance(value, int) and 0 <= value < len(names) else None
-        for value in values
-    ]
-
-
-def _values(column: pyarrow.ChunkedArray) -> list[Any]:
-    """Return a column's values; what Python has no value for as text, or as `Unreadable`."""
-    import pyarrow
-
-    try:
-        return list(column.to_pylist())
-    except (pyarrow.ArrowException, ValueError, OverflowError) as error:
-        reason = _line(error)
-    try:
-        return list(column.cast(pyarrow.string()).to_pylist())
-    except (pyarrow.ArrowException, ValueError, OverflowError):
-        return [Unreadable(reason)] * len(column)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    columns = Columns(dataset.column_names, read, dataset.features)
+    return rows_of(columns, header, where, choose)

@@ -10,9 +10,9 @@ from r2d_ray.data.files import Record, Table, is_missing
 from r2d_ray.data.reading.cells import EVERY, find, members, text_of
 from r2d_ray.data.reading.choices import Options, options_of
 from r2d_ray.data.reading.folders import SPLIT_ALIASES
-from r2d_ray.data.reading.joined import ReadRow
 from r2d_ray.data.reading.seen import TAG, ColumnCount
 from r2d_ray.data.reading.targets import KEYS, RATIONALE, check_source_name, rationale_columns
+from r2d_ray.data.rows.joined import ReadRow
 from r2d_ray.errors import UserError
 from r2d_ray.storage import printable
 

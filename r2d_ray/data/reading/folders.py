@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from r2d_ray.data.files import Table
+from r2d_ray.data.reading.arrow_columns import Choose, every_column
 from r2d_ray.data.reading.formats import ending_of, read_records
 from r2d_ray.errors import UserError, unknown
 
@@ -76,13 +77,13 @@ def split_files(folder: Path) -> tuple[Files, tuple[Path, ...]]:
     )
 
 
-def read_table(folder: Path, files: Sequence[Path]) -> Table:
+def read_table(folder: Path, files: Sequence[Path], choose: Choose = every_column) -> Table:
     """Return the rows of a table that lies in one or more files.
 
     Raises:
         UserError: as `read_records`.
     """
-    tables = [read_records(file) for file in files]
+    tables = [read_records(file, choose) for file in files]
     if len(tables) == 1:
         return tables[0]
     return Table(

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from r2d_ray.data.files import Record, is_missing, jsonl_records, opened
+from r2d_ray.data.reading.arrow_columns import records_of
 from r2d_ray.data.reading.arrow_tables import (
     is_saved,
     open_arrow,
     open_saved,
     parquet_batches,
-    records_of,
     saved_row,
 )
 from r2d_ray.data.reading.delimited import Delimited, open_delimited

@@ -43,7 +43,8 @@ def used_columns(names: Iterable[str], columns: Mapping[str, str]) -> list[str]:
         names: The table's columns.
         columns: Target to source column, as `parse_columns` returns it.
     """
-    asked = {*columns.values(), *(columns.get(target, target) for target in TARGETS)}
+    plain = [target for target in TARGETS if target != "rationale"]
+    asked = {*columns.values(), *(columns.get(target, target) for target in plain)}
     asked |= {column for _, column in rationale_columns(columns)}
     prefixes = tuple(column.removesuffix("*") for column in asked if column.endswith(EVERY))
     heads = {part for column in asked for part in _heads(column)}
