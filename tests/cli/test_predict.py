@@ -9,15 +9,20 @@ from typing import Any
 import pytest
 import torch
 from conftest import tiny_config, toy_info, toy_rows
+from transformers import AutoTokenizer
 
 import r2d_ray.predict  # noqa: F401  heavy: imported here rather than by the first test that runs
+from r2d_ray.config import TrainConfig
+from r2d_ray.data.encode import set_tokens, text_table
 from r2d_ray.data.prepare import open_prepared
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
-from r2d_ray.model.t5 import load_model
+from r2d_ray.evaluation.evaluator import Evaluator
+from r2d_ray.method.labels import prompt_table
+from r2d_ray.model.t5 import load_model, load_weights
 from r2d_ray.predict import main as predict_main
 from r2d_ray.study.books import trial_record
 from r2d_ray.study.export import export_best
-from r2d_ray.study.model_file import MODEL_FILE
+from r2d_ray.study.model_file import MODEL_FILE, add_calibration, read_model_file
 
 ROWS = toy_rows("new", 7)
 Predict = Callable[..., tuple[int, str]]
@@ -75,6 +80,13 @@ def predict(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Predict:
     return go
 
 
+def load_evaluator(folder: Path, config: TrainConfig) -> Evaluator:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokens = set_tokens(tokenizer, ["yes", "no"], ROWS, config)
+    table = prompt_table(tokenizer, tokens, torch.device("cpu"))
+    return Evaluator(load_weights(str(folder)), tokenizer, table, config)
+
+
 def written(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -100,6 +112,44 @@ def test_every_row_gets_label_probability_and_rationale_in_its_place(
         assert row["margin"] == pytest.approx(max(both.values()) - min(both.values()), abs=2e-6)
         assert isinstance(row["predicted_rationale"], str)
         assert row["cut_tokens"] >= 0
+
+
+def test_labels_and_rationales_are_those_of_the_evaluator(
+    model: Path, notes: Path, predict: Predict, tmp_path: Path
+) -> None:
+    kept = read_model_file(model)
+    assert predict(model, notes)[0] == EXIT_DONE
+    evaluator = load_evaluator(model, kept.config)
+    table = text_table(ROWS, evaluator.tokenizer, kept.labels, kept.config)
+    outputs = evaluator.labels(table)
+    texts = evaluator.rationales(table, [output.label for output in outputs])
+    for row, output, text in zip(written(tmp_path / "out.jsonl"), outputs, texts, strict=True):
+        assert row["predicted_label"] == output.label
+        assert row["probability"] == pytest.approx(max(output.probabilities), abs=1e-6)
+        assert row["predicted_rationale"] == text
+
+
+def test_probabilities_are_those_of_the_stored_calibration(
+    model: Path, notes: Path, predict: Predict, tmp_path: Path
+) -> None:
+    assert predict(model, notes)[0] == EXIT_DONE
+    raw = written(tmp_path / "out.jsonl")
+    fitted = {"temperature": 2.0, "rows": 10, "rule": "most probable label"}
+    again = damaged(model, tmp_path / "fitted", lambda folder: add_calibration(folder, fitted))
+    assert predict(again, notes)[0] == EXIT_DONE
+    for row, before in zip(written(tmp_path / "out.jsonl"), raw, strict=True):
+        p = before["probability"]
+        by_hand = p**0.5 / (p**0.5 + (1 - p) ** 0.5)  # two labels, T = 2
+        assert row["predicted_label"] == before["predicted_label"]
+        assert row["probability"] == pytest.approx(by_hand, abs=2e-6)
+
+
+def test_a_former_model_is_read_with_a_warning(
+    notes: Path, predict: Predict, tmp_path: Path, prepared_dir: Path
+) -> None:
+    code, error = predict(exported(tmp_path, prepared_dir, card={}), notes)
+    assert code == EXIT_DONE
+    assert "version 0.2 or before" in error.splitlines()[0]
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])
