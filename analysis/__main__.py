@@ -1,18 +1,40 @@
-"""`python -m analysis STUDY [STUDY ...] --out report/`: exit 0, or 2 with one line."""
+"""`python -m analysis STUDY [STUDY ...] --out report/`: exit 0, or 2 with one line.
+
+A fault of ours is one line too, with exit code 70.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE, UserError
+from r2d_ray.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_DONE,
+    EXIT_FAULT,
+    EXIT_READER_LEFT,
+    UserError,
+    reader_left,
+)
 
 
-def parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are UserErrors: one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message as a UserError, in our words where no study is named."""
+        if message.endswith("required: STUDY"):
+            raise UserError("STUDY is missing (allowed: the folders of one or more studies)")
+        raise UserError(f"{message.removeprefix('argument ')} (see --help)")
+
+
+def parser() -> Parser:
     """Return the command's arguments."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="python -m analysis",
         description="Turn studies into tables, pictures and one page; nothing is trained again.",
     )
@@ -33,17 +55,33 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    args = parser().parse_args(argv)
+    try:
+        return _report(argv)
+    except UserError as error:
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except OSError:
+        raise  # of the machine: a full disk, a reader that left
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"a fault of r2d_ray, at {place.filename}:{place.lineno}"
+        print(_one_line(f"error: {type(error).__name__}: {error} ({where})"), file=sys.stderr)
+        return EXIT_FAULT
+
+
+def _report(argv: Sequence[str] | None) -> int:
+    try:
+        args = parser().parse_args(argv)
+    except SystemExit:  # --help was printed
+        if reader_left():
+            return EXIT_READER_LEFT
+        raise
     import optuna  # these two after the arguments: --help stays quick
 
     from analysis.report import write_report
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # studies in memory are no news
-    try:
-        report = write_report(args.studies, args.out, with_text=not args.without_text)
-    except UserError as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+    report = write_report(args.studies, args.out, with_text=not args.without_text)
     print(f"{report.tables} tables, {report.pictures} pictures: {report.page}")
     return EXIT_DONE
 

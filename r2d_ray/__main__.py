@@ -7,6 +7,7 @@ from pathlib import Path
 
 from r2d_ray import __all__ as names
 from r2d_ray import __version__
+from r2d_ray.errors import EXIT_READER_LEFT, reader_left
 
 MARK = ": `python -m r2d_ray."
 
@@ -39,4 +40,8 @@ def overview() -> str:
 
 
 if __name__ == "__main__":
-    print(overview())
+    try:
+        print(overview(), flush=True)
+    except BrokenPipeError:
+        reader_left()
+        raise SystemExit(EXIT_READER_LEFT) from None

@@ -10,10 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import from_json, to_json
 
-from r2d_ray.errors import from_validation, unknown
+from r2d_ray.errors import NOT, from_validation, unknown, whole_number
 
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveRatio = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -191,6 +200,14 @@ class TrainConfig(BaseModel):
                 "fp16 overflows in T5's feed-forward layers (allowed: bf16=true, or fp32)"
             )
         return values
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if kind in (int, float) and isinstance(value, bool):
+            raise ValueError(NOT["int" if kind is int else "float"])  # 1 and 0 to Python
+        return whole_number(value) if kind is int else value
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> TrainConfig:

@@ -1,16 +1,19 @@
 """What goes wrong by the user's hand: one clear line, exit code 2, nothing written.
 
-A `UserError` names the thing (flag, field, file and line), its value and what was allowed.
-Everything else that raises is a bug of ours and keeps its traceback.
+A `UserError` names the thing (flag, field, file and line), its value and what was allowed. What
+else raises is a fault of ours (exit code 70) or of the machine, which keeps its traceback.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import reprlib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import select
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -19,11 +22,30 @@ EXIT_DONE = 0
 EXIT_NO_USABLE_TRIAL = 1
 EXIT_BAD_INPUT = 2
 EXIT_SOME_TRIALS_FAILED = 3
+EXIT_FAULT = 70  # of ours; sysexits.h calls it EX_SOFTWARE
 EXIT_STOPPED_RESUMABLE = 75
+EXIT_READER_LEFT = 141  # 128 + SIGPIPE, as other tools end before `head`
 
 
 class UserError(Exception):
     """Bad usage or bad input; its text is the one line that the user sees."""
+
+
+def reader_left() -> bool:
+    """Return whether nobody reads stdout any more (`| head`); if so, it leads nowhere from now on.
+
+    Asked of the pipe: where Python does not buffer, nothing is left to flush.
+    """
+    try:
+        place = sys.stdout.fileno()
+    except (OSError, ValueError, AttributeError):  # closed, or a text in memory
+        return False
+    pipe = select.poll()
+    pipe.register(place, 0)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in pipe.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), place)
+    return True
 
 
 OTHER_WORDS = {
@@ -112,10 +134,96 @@ def unknown(kind: str, value: object, allowed: Iterable[str]) -> UserError:
         value: What the user wrote.
         allowed: The names that exist.
     """
+    return UserError(f"unknown {kind} {str(value)!r}{_names(str(value), allowed)}")
+
+
+NAMES_WIDTH = 400
+"""Characters of the names in a line; of more names those most like the value are shown, whole."""
+
+
+def _names(value: str, allowed: Iterable[str]) -> str:
+    """Return ` (allowed: a, b)`, with a hint before it where a name is near the value."""
     names = sorted(allowed)
-    near = meant(str(value), names)
+    near = meant(value, names)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return UserError(f"unknown {kind} {str(value)!r}{hint} (allowed: {', '.join(names)})")
+    shown = names
+    if len(", ".join(names)) > NAMES_WIDTH:
+        alike = difflib.SequenceMatcher(b=value)
+
+        def likeness(name: str) -> float:
+            alike.set_seq1(name)
+            return -alike.ratio()
+
+        ranked = sorted(names, key=likeness)
+        while len(", ".join(ranked)) > NAMES_WIDTH:
+            ranked.pop()
+        shown = [*ranked, f"and {len(names) - len(ranked)} more"]
+    return f"{hint} (allowed: {', '.join(shown)})"
+
+
+def whole_number(value: Any) -> Any:
+    """Return the int that a text such as `1e3` or `500.0` stands for, any other value as it is."""
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            return value
+        if number.is_integer() and abs(number) < LARGEST_EXACT and not value.strip().isdecimal():
+            return int(number)
+    return value
+
+
+LARGEST_EXACT = 2.0**53
+"""Whole numbers below it are exact as floats."""
+
+NOT = {
+    "int": "not a whole number (allowed: one)",
+    "float": "not a number (allowed: one)",
+    "finite": "not a finite number (allowed: one)",
+    "bool": "neither true nor false (allowed: one of them)",
+    "string": "not a text (allowed: one)",
+    "dict": "not an object (allowed: names with values)",
+    "model": "not an object (allowed: names with values)",
+    "dataclass": "not an object (allowed: names with values)",
+    "list": "not a list (allowed: one)",
+    "tuple": "not a list (allowed: one)",
+    "missing": "missing (allowed: a value)",
+    "extra": "not a known key (allowed: those of this format)",
+}
+"""The first word of pydantic's name of an error -> what we say."""
+
+BOUNDS = {
+    "greater_than_equal": ("ge", "too small (allowed: at least {})"),
+    "greater_than": ("gt", "too small (allowed: above {})"),
+    "less_than_equal": ("le", "too large (allowed: at most {})"),
+    "less_than": ("lt", "too large (allowed: below {})"),
+    "too_short": ("min_length", "too few values (allowed: at least {})"),
+    "too_long": ("max_length", "too many values (allowed: at most {})"),
+    "string_too_short": ("min_length", "too short (allowed: at least {})"),
+    "string_too_long": ("max_length", "too long (allowed: at most {})"),
+    "json_invalid": ("error", "not JSON: {} (allowed: a JSON object)"),
+}
+"""pydantic's name of an error -> the entry of its context that we name, and what we say."""
+
+
+def said_of(first: Mapping[str, Any]) -> str:
+    """Return what is wrong with one refused value, in our words: pydantic's mean little to users.
+
+    Args:
+        first: An entry of `ValidationError.errors()`.
+    """
+    kind, context = first["type"], first.get("ctx", {})
+    if kind in BOUNDS:
+        name, said = BOUNDS[kind]
+        return said.format(context[name])
+    if kind == "literal_error":
+        words = re.findall(r"'([^']*)'", context["expected"])
+        return "not one of them" + _names(str(first["input"]), words)
+    if kind == "value_error":
+        return str(first["msg"]).removeprefix("Value error, ")
+    known = NOT.get(kind.partition("_")[0])
+    rest = re.sub(r"^Input should be (a valid )?| or (an )?instance of \w+$", "", first["msg"])
+    return known or f"not of this kind (allowed: {rest})"
 
 
 def from_validation(
@@ -134,6 +242,4 @@ def from_validation(
     plain = first["type"] != "missing" and not (value and isinstance(value, dict | list))
     if with_value and field and plain:
         field += f" = {reprlib.repr(value)}"
-    # Classes of ours mean nothing to the user.
-    said = re.sub(r"^Value error, | or (an )?instance of \w+$", "", first["msg"])
-    return UserError(": ".join(part for part in (where, field, said) if part))
+    return UserError(": ".join(part for part in (where, field, said_of(first)) if part))

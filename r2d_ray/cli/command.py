@@ -1,7 +1,8 @@
 """Running a command: arguments in, exit codes out, signals heard.
 
-Exit codes: 0 done, 1 no usable trial, 2 bad usage or input, 3 finished but some trials failed, 75
-stopped by the first SIGINT or SIGTERM and resumable, 130 / 143 by the second.
+Exit codes: 0 done, 1 no usable trial, 2 bad usage or input, 3 finished but some trials failed, 70 a
+fault of ours, 75 stopped by the first SIGINT or SIGTERM and resumable, 130 / 143 by the second, 141
+where nobody reads the output any more.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import traceback
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from r2d_ray.cli.arguments import normalise
@@ -21,10 +23,13 @@ from r2d_ray.cli.overrides import field_overrides
 from r2d_ray.errors import (
     EXIT_BAD_INPUT,
     EXIT_DONE,
+    EXIT_FAULT,
     EXIT_NO_USABLE_TRIAL,
+    EXIT_READER_LEFT,
     EXIT_SOME_TRIALS_FAILED,
     EXIT_STOPPED_RESUMABLE,
     UserError,
+    reader_left,
 )
 
 if TYPE_CHECKING:
@@ -35,13 +40,18 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound="Asked")
 ERROR_WIDTH = 1000  # characters of an error's line
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def run_command(act: Callable[[], int], verbosity: str) -> int:
-    """Return the exit code of a command; a UserError is one line on stderr."""
+    """Return the exit code of a command; a UserError and a fault of ours are one line on stderr.
+
+    What the machine refuses (a full disk, a lost cluster) keeps its traceback.
+    """
     try:
         with StopSignals() as signals:
             code = act()
+            sys.stdout.flush()
             return EXIT_STOPPED_RESUMABLE if signals.received else code
     except UserError as error:
         if verbosity == "debug":
@@ -51,6 +61,35 @@ def run_command(act: Callable[[], int], verbosity: str) -> int:
     except Stopped:
         print("stopped; the same command resumes", file=sys.stderr)
         return EXIT_STOPPED_RESUMABLE
+    except BrokenPipeError:
+        if not reader_left():
+            raise
+        return EXIT_READER_LEFT
+    except Exception as error:
+        if is_environment(error):
+            raise
+        if verbosity == "debug":
+            traceback.print_exc()
+        print_error(UserError(fault(error)))
+        return EXIT_FAULT
+
+
+def is_environment(error: Exception) -> bool:
+    """Return whether an error comes from the machine or the cluster rather than from our code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    raised_in_ray = bool(frames) and "/site-packages/ray/" in frames[-1].filename
+    theirs = type(error).__module__.split(".")[0] in ("ray", "grpc", "torch", "huggingface_hub")
+    return isinstance(error, OSError | MemoryError) or raised_in_ray or theirs
+
+
+def fault(error: Exception) -> str:
+    """Return a fault of ours in a line: what was raised, and where in our code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)]
+    place = (ours or frames)[-1]
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    where = f"{place.filename}:{place.lineno}"
+    return f"{said} (a fault of r2d_ray, at {where}; --verbosity debug shows the traceback)"
 
 
 def print_error(error: UserError) -> None:
@@ -70,6 +109,10 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
     except UserError as error:
         print_error(error)
         raise SystemExit(EXIT_BAD_INPUT) from None
+    except (SystemExit, BrokenPipeError):  # --help and --version were printed
+        if reader_left():
+            raise SystemExit(EXIT_READER_LEFT) from None
+        raise
 
 
 @contextmanager

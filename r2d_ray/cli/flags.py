@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import types
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Union, get_args, get_origin
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Union, get_arg
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from r2d_ray.errors import UserError, unknown
+from r2d_ray.errors import NOT, UserError, unknown, whole_number
 from r2d_ray.study.asked import Flag, flag_in, flag_of
 
 HELP_WIDTH = 30  # columns of a flag, before its help begins
@@ -49,8 +50,15 @@ class Parser(argparse.ArgumentParser):
         return known
 
     def error(self, message: str) -> NoReturn:
-        """Raise the message as a UserError."""
-        raise UserError(f"{message} (see --help)")
+        """Raise the message as a UserError, which names the flag first."""
+        said = re.fullmatch(r"argument (\S+): (.*)", message)
+        if said is None:
+            raise UserError(f"{message} (see --help)")
+        flag, what = said.groups()
+        if value := re.fullmatch(r"ignored explicit argument (.*)", what):
+            raise UserError(f"{flag} {value[1]}: it takes no value (allowed: {flag} alone)")
+        needed = what.removeprefix("expected ").replace("argument", "value")
+        raise UserError(f"{flag}: no value (allowed: {needed})")
 
 
 class Kind(NamedTuple):
@@ -119,11 +127,27 @@ def add_value(
         flag,
         dest=dest,
         nargs=kind.nargs,
-        type=one_of(flag, kind.choices) if kind.choices else kind.type,
+        type=reader_of(flag, kind),
         metavar=metavar or metavar_of(flag, kind),
         default=default,
         help=argparse.SUPPRESS if text is None else text,
     )
+
+
+def reader_of(flag: str, kind: Kind) -> Callable[[str], Any]:
+    """Return what makes a flag's value of its text, and raises a UserError for what is none."""
+    if kind.choices:
+        return one_of(flag, kind.choices)
+    if kind.type not in (int, float):
+        return kind.type
+
+    def take(text: str) -> Any:
+        try:
+            return kind.type(whole_number(text) if kind.type is int else text)
+        except ValueError:
+            raise UserError(f"{flag} {text!r}: {NOT[kind.type.__name__]}") from None
+
+    return take
 
 
 def one_of(flag: str, choices: Sequence[str]) -> Callable[[str], str]:

@@ -150,13 +150,13 @@ def make_compare_plan(settings: CompareSettings, capacity: Capacity = NO_GPUS) -
 
 
 def _plan(settings: CompareSettings, capacity: Capacity) -> ComparePlan:
-    methods = [get_method(name) for name in dict.fromkeys(settings.methods)]
+    methods = [get_method(name) for name in settings.methods]
     space, grid = spaces_in_use(settings)
     spaces = [space, grid or space]
     check_flags(methods, settings.overrides)
     base = base_values(profile_values(settings, capacity), spaces, settings.overrides)
     config = with_model(build_config({**base, "seed": settings.split_seed}))
-    compared = tuple(dict.fromkeys(settings.rationale_sources))
+    compared = settings.rationale_sources
     folds = read_folds(settings, compared) if settings.folds else ()
     splits = folds[0] if folds else read_data(settings)
     given = base_values({}, spaces, settings.overrides)
@@ -170,7 +170,7 @@ def _plan(settings: CompareSettings, capacity: Capacity) -> ComparePlan:
         splits = with_every_source(splits, compared)
     arms = make_arms(
         methods,
-        list(dict.fromkeys(settings.seeds)),
+        settings.seeds,
         base,
         settings=chosen,
         sources=compared or (None,),

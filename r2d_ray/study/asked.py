@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 DATA, TRAINING, SEARCH = "data", "model and training", "search"
 COMPARISON, STUDY, CLUSTER = "comparison", "study", "cluster"
@@ -28,6 +28,17 @@ class Flag:
     name: str | None = None
     words: tuple[str, ...] = ()
     former: tuple[str, tuple[str, ...]] | None = None
+
+
+def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value} appears twice (allowed: each once)")
+    return values
+
+
+Once = AfterValidator(_each_once)
+"""Refuses a value that is named twice."""
 
 
 class Asked(BaseModel):

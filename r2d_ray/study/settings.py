@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from r2d_ray.config import SCRATCH_MODELS
-from r2d_ray.errors import UserError
+from r2d_ray.errors import UserError, said_of
 from r2d_ray.method.variants import METHODS
 from r2d_ray.study.asked import (
     CLUSTER,
@@ -23,6 +23,7 @@ from r2d_ray.study.asked import (
     TRAINING,
     Asked,
     Flag,
+    Once,
     flag_in,
     flag_of,
 )
@@ -182,9 +183,11 @@ class TrainSettings(SeededSettings):
 class CompareSettings(StudySettings):
     """The command line of a comparison."""
 
-    methods: Annotated[Names, Flag(COMPARISON, "METHOD", words=tuple(METHODS)), Field(min_length=1)]
+    methods: Annotated[
+        Names, Flag(COMPARISON, "METHOD", words=tuple(METHODS)), Field(min_length=1), Once
+    ]
     """Methods to compare; --list describes each; with --grid: r2d unless named."""
-    seeds: Annotated[tuple[Seed, ...], Flag(COMPARISON), Field(min_length=1)] = (1, 2, 3)
+    seeds: Annotated[tuple[Seed, ...], Flag(COMPARISON), Field(min_length=1), Once] = (1, 2, 3)
     """Seeds of every method's runs."""
     split_seed: Annotated[Seed, Flag(DATA, former=("seed", ()))] = 42
     """Seed of drawn splits, `--limit` and `--rationale-rows`, the same for all arms."""
@@ -196,7 +199,7 @@ class CompareSettings(StudySettings):
     """Searches whose best trials become arms as well, named METHOD-tuned."""
     grid: Annotated[str | None, Flag(COMPARISON, "NAME|FILE"), NOT_STORED] = None
     """Makes every point of a space of choices an arm: ablation, sensitivity, or a YAML file."""
-    rationale_sources: Annotated[Names, Flag(COMPARISON, "SOURCE")] = ()
+    rationale_sources: Annotated[Names, Flag(COMPARISON, "SOURCE"), Once] = ()
     """Trains every method on each of these rationales, on rows that have them all."""
     equal_steps: Annotated[bool, Flag(COMPARISON)] = True
     """Do not add the steps of stage 1 to arms without one."""
@@ -234,4 +237,7 @@ def build_settings(values: Mapping[str, Any], kind: type[A] = SearchSettings) ->
             text = kind.model_fields[field].description or ""
             allowed = ", ".join(said.words) or text[0].lower() + text[1:].removesuffix(".")
             raise UserError(f"{flag} is missing (allowed: {allowed})") from None
-        raise UserError(f"{flag} {first['input']}: {first['msg']}") from None
+        given = first["input"]
+        words = given if isinstance(given, (list, tuple)) else [given]
+        shown = " ".join(repr(word) if word == "" else str(word) for word in words)
+        raise UserError(f"{flag} {shown}: {said_of(first)}") from None

@@ -186,7 +186,7 @@ def prediction_for_another_label(study: Path) -> None:
         (nan_in_scores, "records.jsonl:1: "),
         (another_schema, "study.json: schema version 99 (allowed: 1)"),
         (no_records, "no trial has ended (allowed: a study with records)"),
-        (prediction_without_id, "r2d-1-test.jsonl:1: id: Field required"),
+        (prediction_without_id, "r2d-1-test.jsonl:1: id: missing"),
         (prediction_for_another_label, "r2d-1: "),
         (
             lambda study: (study / "study.json").unlink(),

@@ -33,8 +33,8 @@ def refused(values: Any, kind: Any = Model) -> ValidationError:
     return caught.value
 
 
-AT_LEAST = "Input should be greater than or equal to 1"
-NO_INTEGER = "Input should be a valid integer, unable to parse string as an integer"
+AT_LEAST = "too small (allowed: at least 1)"
+NO_INTEGER = "not a whole number (allowed: one)"
 CASES = {
     "a bound": ({"count": 0}, f"count: {AT_LEAST}", f"count = 0: {AT_LEAST}"),
     "a word of ours": (
@@ -49,13 +49,13 @@ CASES = {
     ),
     "a missing entry": (
         {"inner": {"k": {}}},
-        "inner.k.x: Field required",
-        "inner.k.x: Field required",
+        "inner.k.x: missing (allowed: a value)",
+        "inner.k.x: missing (allowed: a value)",
     ),
     "no object": (
         {"inner": {"k": 1}},
-        "inner.k: Input should be a dictionary",
-        "inner.k = 1: Input should be a dictionary",
+        "inner.k: not an object (allowed: names with values)",
+        "inner.k = 1: not an object (allowed: names with values)",
     ),
 }
 
@@ -74,7 +74,7 @@ def test_of_several_faults_the_first_is_named() -> None:
 
 
 def test_what_is_refused_as_a_whole_has_no_field() -> None:
-    said = "Input should be a valid integer"
+    said = "not a whole number (allowed: one)"
     assert str(from_validation(refused([], int), "x.json", with_value=True)) == f"x.json: {said}"
 
 

@@ -210,7 +210,9 @@ def test_flags_of_fields_have_the_fields_help_and_type() -> None:
         text = TrainConfig.model_fields[name].description
         assert text
         assert str(flags[f"--{name.replace('_', '-')}"].help)[:20] == text.replace("`", "")[:20]
-    assert (flags["--num-workers"].type, flags["--gpus-per-worker"].type) == (int, float)
+    read = {name: flags[name].type for name in ("--num-workers", "--gpus-per-worker")}
+    assert read["--num-workers"]("2") == 2
+    assert read["--gpus-per-worker"]("0.5") == 0.5
 
 
 @pytest.mark.parametrize("command", COMMANDS)

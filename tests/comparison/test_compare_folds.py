@@ -78,7 +78,7 @@ def test_the_plan_counts_rows_and_steps(plan: ComparePlan) -> None:
     ("more", "said"),
     [
         ({"tuned_from": ("x",)}, "--folds 3 with --tuned-from: the settings were chosen on rows"),
-        ({"folds": 1}, "--folds 1: Input should be greater than or equal to 2"),
+        ({"folds": 1}, "--folds 1: too small"),
         ({"folds": 500}, "--folds 500: label "),
     ],
 )

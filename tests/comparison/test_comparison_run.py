@@ -52,11 +52,6 @@ def test_a_plan_holds_every_arm_and_what_it_was_made_of() -> None:
         assert build_config({**plan.info.config, **values}) == arm.config
 
 
-def test_what_is_named_twice_is_run_once() -> None:
-    plan = make_compare_plan(settings("sft r2d sft", (1, 1), rationale_sources=("llm", "llm")))
-    assert [arm.name for arm in plan.arms] == ["sft-llm-1", "r2d-llm-1"]
-
-
 def test_sources_are_crossed_with_methods_on_rows_that_have_them_all() -> None:
     plain = make_compare_plan(settings(limit=400)).splits
     plan = make_compare_plan(settings(limit=400, rationale_sources=("nurse", "llm")))
@@ -208,7 +203,7 @@ GRID = "--dataset triage --methods sft r2d --seeds 1 2"
         ("--dataset triage", ["--methods is missing", "teacher_forcing"]),
         ("--methods r2d", ["--dataset is missing"]),
         (f"{GRID} --seeds 1 -1", ["--seeds -1", "0"]),
-        (f"{GRID} --seeds one", ["--seeds", "'one'", "int"]),
+        (f"{GRID} --seeds one", ["--seeds", "'one'", "whole number"]),
         (f"{GRID} --rationale-sources nurse gpt", ["gpt", "llm, nurse"]),
         (f"{GRID} --rationale-source gpt", ["'gpt'", "llm, nurse"]),
         (f"{GRID} --tuned-from nowhere", ["nowhere", "study.json"]),

@@ -174,8 +174,8 @@ def test_hidden_files_are_left_alone(tmp_path):
 
 
 BIOASQ_REFUSED = {
-    "no question list": ({"data": []}, ": questions: Field required"),
-    "not an object": ([1], ": Input should be a valid dictionary"),
+    "no question list": ({"data": []}, ": questions: missing"),
+    "not an object": ([1], ": not an object"),
     "no yes/no question": (
         {"questions": [question("a", type="list")]},
         ": no questions of type yesno",
@@ -190,11 +190,11 @@ BIOASQ_REFUSED = {
     ),
     "empty question": (
         {"questions": [question("a", body=" ")]},
-        ": questions.0: body: String should have at least 1 character",
+        ": questions.0: body: too short (allowed: at least 1)",
     ),
     "wrong type": (
         {"questions": [question("a", snippets=["text"])]},
-        ": questions.0: snippets.0: Input should be a valid dictionary",
+        ": questions.0: snippets.0: not an object",
     ),
     "repeated id": (
         {"questions": [question("a"), question("a")]},
@@ -256,7 +256,7 @@ def test_a_language_models_text_is_a_source_only_where_its_label_is_the_gold_one
 
 WRITTEN_REFUSED = {
     "twice": ([written("a"), written("a")], ":2: 'llm' of id 'a' appears twice"),
-    "no source": ([{"id": "a", "text": "T", "label": "yes"}], ":1: source: Field required"),
+    "no source": ([{"id": "a", "text": "T", "label": "yes"}], ":1: source: missing"),
     "hostile source": ([written("a", source="../x")], ":1: rationale source '../x' (allowed"),
 }
 
@@ -302,9 +302,9 @@ def test_without_its_own_test_ids_the_test_split_is_drawn_and_said(tmp_path, ids
 
 
 PUBMEDQA_REFUSED = {
-    "missing field": ({"11": {"QUESTION": "Q?"}}, ": 11.CONTEXTS: Field required"),
+    "missing field": ({"11": {"QUESTION": "Q?"}}, ": 11.CONTEXTS: missing"),
     "another decision": ({"11": abstract("no way")}, ": 11.final_decision 'no way' (allowed: yes"),
-    "a list": ([abstract()], ": Input should be a valid dictionary"),
+    "a list": ([abstract()], ": not an object"),
 }
 
 

@@ -219,9 +219,9 @@ def test_the_public_copys_own_splits_are_kept(tmp_path):
     ("change", "message"),
     [
         ({"final_decision": "perhaps"}, "final_decision 'perhaps' (allowed: yes, no, maybe)"),
-        ({"question": None}, "QUESTION: Field required"),
+        ({"question": None}, "QUESTION: missing"),
         ({"context": "{'contexts': array"}, "context: not JSON at column 2"),
-        ({"context": {"labels": []}}, "CONTEXTS: Field required"),
+        ({"context": {"labels": []}}, "CONTEXTS: missing"),
     ],
 )
 def test_a_row_of_the_public_copy_is_refused_with_its_place(change, message):

@@ -117,7 +117,7 @@ def test_an_official_file_of_another_set_is_none_and_a_missing_one_too(tmp_path)
 
 def test_what_is_no_row_is_refused_with_its_place(tmp_path):
     file = write_json(tmp_path / "b.json", {"questions": [question("a", body=None)]})
-    with pytest.raises(UserError, match=r"b\.json: questions\.0: body: Field required"):
+    with pytest.raises(UserError, match=r"b\.json: questions\.0: body: missing"):
         unlabelled_rows(file, "bioasq")
     only = write_json(tmp_path / "c.json", {"questions": [question("a", "list")]})
     with pytest.raises(UserError, match="no questions of type yesno"):
