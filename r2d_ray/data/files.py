@@ -22,6 +22,13 @@ from r2d_ray.errors import UserError, from_validation
 
 T = TypeVar("T")
 UTF8_MARK = b"\xef\xbb\xbf"
+OTHER_FILES = {
+    b"\xff\xfe": "the file is UTF-16 (save it as UTF-8)",
+    b"\xfe\xff": "the file is UTF-16 (save it as UTF-8)",
+    b"\x1f\x8b": "the file is compressed (allowed if its name ends in .gz)",
+}
+"""Beginnings of files that are no text, and what they are."""
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 FilledText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -122,6 +129,9 @@ def read_text(path: Path) -> str:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
+        for begin, said in OTHER_FILES.items():
+            if data.startswith(begin):
+                raise UserError(f"{path}: {said}") from None
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(
             f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8 (save the file as UTF-8)"

@@ -125,6 +125,8 @@ def _path(flag: str, path: Path, named: str | None) -> Location:
         return Location("folder", str(path), named)
     if os.path.isfile(path):
         return Location("file", str(path), named)
+    if os.path.islink(path):
+        raise UserError(f"{flag} {path}: a link to {os.readlink(path)}, which is not there")
     raise UserError(f"{flag} {path}: no such file or folder{_near(path)}")
 
 

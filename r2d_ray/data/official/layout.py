@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-TABLE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".gz"}
+from r2d_ray.data.reading.formats import ending_of
+
+JSON_ENDINGS = (".json", ".json.gz")
 
 HEAD = 4096
 """Characters of a file in which its layout shows."""
@@ -19,16 +23,22 @@ NAMES_SHOWN = 5
 
 def json_files(folder: Path) -> list[Path]:
     """Return the JSON files of a folder and its folders, sorted; hidden ones are left alone."""
-    inner = sorted(file.relative_to(folder) for file in folder.rglob("*.json"))
+    inner = sorted(f.relative_to(folder) for f in folder.rglob("*.json*") if is_json(f))
     return [folder / f for f in inner if not any(part.startswith(".") for part in f.parts)]
+
+
+def is_json(file: Path) -> bool:
+    """Return whether a file's name ends as JSON's does, compressed or not."""
+    return file.name.lower().endswith(JSON_ENDINGS)
 
 
 def head_of(file: Path) -> str:
     """Return the first characters of a file, or nothing where it cannot be read."""
     try:
-        with file.open("rb") as opened:
-            data = opened.read(HEAD)
-    except OSError:
+        opener = gzip.open if file.suffix.lower() == ".gz" else open
+        with opener(file, "rb") as opened:
+            data = bytes(opened.read(HEAD))
+    except (OSError, EOFError, zlib.error):
         return ""
     return data.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
 
@@ -46,10 +56,10 @@ def is_table(path: Path, keys: Iterable[str]) -> bool:
     """
     keys = tuple(keys)
     if not os.path.isdir(path):
-        return path.suffix.lower() != ".json" or _is_json_table(path, keys)
+        return not is_json(path) or _is_json_table(path, keys)
     if any(has_key(file, keys) for file in json_files(path)):
         return False
-    tables = (file for file in path.rglob("*") if file.suffix.lower() in TABLE_SUFFIXES)
+    tables = (file for file in path.rglob("*") if ending_of(file) and not is_json(file))
     named = any(not file.name.startswith((".", "llm_rationales")) for file in tables)
     return named or any(_is_json_table(file, keys) for file in json_files(path))
 

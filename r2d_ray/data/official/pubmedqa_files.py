@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from r2d_ray.data.files import checked, read_json
-from r2d_ray.data.official.layout import listed
+from r2d_ray.data.official.layout import is_json, listed
 from r2d_ray.errors import UserError
 
 TEST_IDS = ("test_ground_truth.json", "test_set.json")
@@ -47,8 +47,8 @@ def find_pubmedqa(path: Path) -> PubmedqaFiles:
         return _fold(path.parent) if path.name == "train_set.json" else PubmedqaFiles({"": path})
     if (path / "train_set.json").is_file():
         return _fold(path)
-    published = sorted(path.glob("ori_pqa*.json"))
-    labelled = [file for file in published if file.name == "ori_pqal.json"]
+    published = sorted(file for file in path.glob("ori_pqa*.json*") if is_json(file))
+    labelled = [file for file in published if file.name.removesuffix(".gz") == "ori_pqal.json"]
     if len(labelled or published) == 1:
         return PubmedqaFiles({"": (labelled or published)[0]})
     folds = [file.parent for file in path.glob("*/train_set.json")]

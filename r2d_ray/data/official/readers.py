@@ -11,7 +11,7 @@ from r2d_ray.data.columns import table_rows
 from r2d_ray.data.files import Parts, notes_of, read_json
 from r2d_ray.data.official.bioasq import bioasq_unlabelled, read_bioasq
 from r2d_ray.data.official.bioasq_files import TASK_B_KEYS
-from r2d_ray.data.official.layout import is_table
+from r2d_ray.data.official.layout import is_json, is_table
 from r2d_ray.data.official.medmcqa import medmcqa_parts
 from r2d_ray.data.official.pubmedqa import (
     PUBMEDQA_KEYS,
@@ -43,7 +43,7 @@ def is_official(path: Path, named: str | None) -> bool:
     if named not in OFFICIAL:
         return False
     keys = KEYS.get(named)
-    return not is_table(path, keys) if keys else path.is_dir() or path.suffix.lower() == ".json"
+    return not is_table(path, keys) if keys else path.is_dir() or is_json(path)
 
 
 def in_official_columns(parts: Parts, named: str, beside: Path | None) -> SourceRows:

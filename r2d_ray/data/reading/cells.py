@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from r2d_ray.data.files import is_missing
@@ -55,6 +56,8 @@ def text_of(value: Any, where: str, column: str, is_key: bool = False) -> str:
     if is_key and isinstance(value, int):
         return str(value).lower() if isinstance(value, bool) else str(value)
     if is_key and isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_WHOLE:
+        return str(int(value))
+    if is_key and isinstance(value, Decimal) and value.is_finite() and value == int(value):
         return str(int(value))
     kind = "empty" if is_missing(value) else f"of type {type(value).__name__}"
     raise UserError(f"{where}: column {column!r} is {kind}, expected text")

@@ -24,17 +24,20 @@ class Options:
 def options_of(value: Any, where: str, column: str) -> Options:
     """Return the options of a cell.
 
-    Read are a list, `a|b|c`, an object of key to option (MedQA), an object of the lists `text`
-    and `label` (ARC), and the JSON text of a list or object. An object's missing members are no
-    options.
+    Read are a list, `a|b|c`, an object of key to option (MedQA), a list of such pairs as objects
+    `key` and `value`, an object of the lists `text` and `label` (ARC), and the JSON text of a list
+    or object. An object's missing members are no options.
 
     Raises:
         UserError: for fewer than two options, an empty one, or another form.
     """
     if isinstance(value, str):
         text = value.strip()
-        value = parse_json(text, where) if text.startswith(("[", "{")) else text.split("|")
+        is_json = text.startswith(("[", "{"))
+        value = parse_json(text, f"{where}: column {column!r}") if is_json else text.split("|")
     keys: Sequence[Any] = ascii_uppercase
+    if isinstance(value, list) and all(_is_pair(option) for option in value):
+        value = {option["key"]: option["value"] for option in value}
     if isinstance(value, Mapping):
         if isinstance(value.get("text"), list) and isinstance(value.get("label"), list):
             keys, value = value["label"], value["text"]
@@ -55,6 +58,10 @@ def options_of(value: Any, where: str, column: str) -> Options:
     texts = tuple(text_of(option, where, column, is_key=True) for option in value)
     named = tuple(text_of(key, where, column, is_key=True) for key in keys[: len(texts)])
     return Options(texts, named)
+
+
+def _is_pair(option: Any) -> bool:
+    return isinstance(option, Mapping) and option.keys() == {"key", "value"}
 
 
 def by_text(label: str, options: Options) -> str | None:

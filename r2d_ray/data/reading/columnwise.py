@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,9 @@ from r2d_ray.data.reading.targets import KEYS, RATIONALE, check_source_name, rat
 from r2d_ray.data.rows.joined import ReadRow
 from r2d_ray.errors import UserError
 from r2d_ray.storage import printable
+
+DISTRACTOR = re.compile(r"distractors?[-_ ]?[0-9]*", re.IGNORECASE)
+"""A column of wrong options alone, as SciQ has three of."""
 
 COLUMNS_SHOWN = 20
 """Columns of a table that an error names."""
@@ -79,8 +83,16 @@ class ColumnReader:
         for target in self.required:
             column = self.column(target)
             if not any(has_column(record, column) for record in table):
-                remedy = f"name it with --columns {target}=COLUMN"
+                like = [n for n in table.columns if n.strip().casefold() == column.casefold()]
+                named = (like[0] if like[0] == like[0].strip() else f'"{like[0]}"') if like else ""
+                remedy = f"name it with --columns {target}={named or 'COLUMN'}"
                 raise UserError(f"{no_column(table, column)}; {remedy})")
+        wrong = [name for name in table.columns if DISTRACTOR.match(name)]
+        if wrong and not self.has_choices and "label" in self.required:
+            raise UserError(
+                f"{table.header}: {', '.join(wrong[:COLUMNS_SHOWN])} are wrong options (write all "
+                "options of a row, the right one too, as a list in a column choices)"
+            )
 
     def _texts(self, table: Table, target: str) -> list[str]:
         column = self.column(target)

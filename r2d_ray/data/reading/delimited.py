@@ -127,6 +127,8 @@ def _head(source: Iterable[str]) -> str:
 
 def _check_names(header: Sequence[str], where: str) -> None:
     names = [name for name in header if name.strip()]
+    if any("\0" in name for name in names):
+        raise UserError(f"{where}: NUL signs in the header: is the file UTF-16? (save it as UTF-8)")
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{where}: column name {name!r} appears twice")

@@ -54,12 +54,14 @@ def split_files(folder: Path) -> tuple[Files, tuple[Path, ...]]:
     stems = {file: file.name[: -len(ending_of(file) or "")].lower() for file in files}
     named = _by_split(folder, {file: _split_of(stem) for file, stem in stems.items()})
     if not named:
-        inner = [d for d in sorted(folder.iterdir()) if d.is_dir() and not d.name.startswith(".")]
+        inner = [d for d in sorted(folder.iterdir()) if d.is_dir() and not _is_hidden(d)]
         of_split = {d: SPLIT_ALIASES.get(d.name.lower(), "") for d in inner if tables_in(d)}
         if any(of_split.values()) and not files:
             return _by_split(folder, {f: s for d, s in of_split.items() for f in tables_in(d)}), ()
         if not files:
-            inner = [d for d in inner if any(ending_of(f) for f in d.rglob("*"))]
+            inner = [
+                d for d in inner if any(map(tables_in, [d, *filter(Path.is_dir, d.rglob("*"))]))
+            ]
             if len(inner) == 1:
                 return split_files(inner[0])
         words = {file: _word_of(stem) for file, stem in stems.items()}
@@ -103,10 +105,23 @@ def tables_in(folder: Path) -> list[Path]:
     return [f for f in files if not f.name.startswith(".") and f.name not in DESCRIBING]
 
 
+def _below(folder: Path) -> list[Path]:
+    return [inner for inner in folder.rglob("*") if inner.is_dir()]
+
+
+def _is_hidden(folder: Path) -> bool:
+    return folder.name.startswith(".") or folder.name == "__MACOSX"
+
+
 def shards(path: Path) -> int:
     """Return of how many files this one is a part by its name; 1 where it does not say."""
+    part = _part(path)
+    return int(part["of"]) if part else 1
+
+
+def _part(path: Path) -> re.Match[str] | None:
     part = SHARD.fullmatch(path.name[: -len(ending_of(path) or "")])
-    return int(part["of"]) if part and part["of"] else 1
+    return part if part and part["of"] else None
 
 
 def _split_of(stem: str) -> str:
@@ -139,11 +154,22 @@ def _is_one_table(stems: Sequence[str]) -> bool:
 
 
 def _check_shards(folder: Path, files: Sequence[Path]) -> None:
+    """Raise UserError where a part by its name is missing, or is there twice."""
+    found: dict[tuple[Path, str], Path] = {}
     for file in files:
-        if shards(file) > len(files):
-            raise UserError(
-                f"{folder}: {file.name} is one of {shards(file)} files, {len(files)} of them here"
-            )
+        if part := _part(file):
+            place = (file.parent, part["number"])
+            if place in found:
+                both = f"{found[place].name} and {file.name}"
+                raise UserError(f"{folder}: both {both} are the same part of a table (keep one)")
+            found[place] = file
+    for (parent, number), file in found.items():
+        every = (f"{n:0{len(number)}}" for n in range(shards(file)))
+        absent = next((n for n in every if (parent, n) not in found), None)
+        if absent:
+            name = file.name.replace(f"{number}-of-", f"{absent}-of-")
+            here = f"{len(found)} of {shards(file)} parts are here"
+            raise UserError(f"{folder}: {name} is missing ({here})")
 
 
 def _folders(folders: Sequence[Path]) -> str:

@@ -59,6 +59,8 @@ def check_table_file(path: Path) -> str:
     """Return the ending of a table file; raise UserError for a missing file or another ending."""
     if not os.path.lexists(path):
         raise UserError(f"{path}: no such file")
+    if os.path.islink(path) and not os.path.exists(path):
+        raise UserError(f"{path}: a link to {os.readlink(path)}, which is not there")
     ending = ending_of(path)
     if ending is None or not os.path.isfile(path):
         kinds = ", ".join(name for name in ENDINGS if not name.endswith(".gz"))
