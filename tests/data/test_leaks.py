@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import re
+import unicodedata
 
-from r2d_ray.data.examples import Example, Provenance, Splits
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from r2d_ray.data.examples import Example, Provenance, Splits, normalised
 from r2d_ray.data.rows.leaks import (
     shared_contexts,
     shared_warnings,
@@ -100,3 +105,31 @@ def test_texts_that_differ_in_numbers_alone_are_counted() -> None:
 
 def test_numbers_dates_and_ids_are_left_out_of_a_text() -> None:
     assert without_numbers("On 2024-05-01 MRN12 had 38.5 °C, twice.") == "on had c twice"
+
+
+def by_the_letter(text: str) -> str:
+    """`normalised` in its plain words: one character after the other."""
+    bare = unicodedata.normalize("NFKD", text).casefold()
+    bare = "".join(c for c in bare if not unicodedata.combining(c))
+    return " ".join(re.sub(r"[^\w\s]|_", " ", bare).split())
+
+
+def test_every_character_is_normalised_as_in_plain_words() -> None:
+    for start in range(0, 0x110000, 1000):  # each between letters, and beside its neighbours
+        found = [chr(c) for c in range(start, min(start + 1000, 0x110000))]
+        assert normalised("a".join(found)) == by_the_letter("a".join(found))
+    pairs = "".join(f"A{chr(a)}{chr(b)}b" for a in range(128) for b in range(128))
+    assert normalised(pairs) == by_the_letter(pairs)
+
+
+@settings(max_examples=50)
+@given(st.text(), st.text())
+def test_question_and_context_are_normalised_apart_as_together(one: str, other: str) -> None:
+    assert normalised(f"{one} {other}") == f"{normalised(one)} {normalised(other)}".strip()
+
+
+@given(st.text(st.sampled_from("aB1²٣ⅷ፩ -,é"), max_size=30))
+def test_numbers_are_words_with_a_digit(text: str) -> None:
+    words = by_the_letter(text).split()
+    kept = [word for word in words if not any(c.isdigit() for c in word)]
+    assert without_numbers(text) == " ".join(kept)

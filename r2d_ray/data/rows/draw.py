@@ -67,12 +67,14 @@ def draw(
     their shares, the rows of rare labels are drawn together. `units` are what stays together,
     where that is known (`units_of` otherwise).
     """
+    result = ["train"] * len(rows)
+    if not names:
+        return result
     ordered = units_of(rows, seed) if units is None else units
     strata: dict[str, list[Unit]] = defaultdict(list)
     for unit in ordered:
         counts = Counter(sorted(stratum(rows[i]) for i in unit))
         strata[counts.most_common(1)[0][0]].append(unit)
-    result = ["train"] * len(rows)
     for _, members in sorted(strata.items()):
         _fill(members, _quota(members), names, result)
     if off_shares(Counter(result), len(rows), names):

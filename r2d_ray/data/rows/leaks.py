@@ -6,8 +6,10 @@ context and texts that differ in numbers alone are warned of: dropping them is t
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, combinations
 
@@ -29,13 +31,15 @@ def leak_keys(rows: Sequence[Example]) -> list[str]:
     """Return what must not recur in another split: the normalised question of every row.
 
     Where the most frequent question covers more than `CONSTANT_QUESTION_SHARE` of the rows (a
-    triage note always asks the same), the key is the question with its context.
+    triage note always asks the same), the key is the question with a digest of its context.
     """
-    questions = [normalised(row.question) for row in rows]
+    asked = functools.lru_cache(normalised)  # a form is asked in every row, and kept once
+    questions = [asked(row.question) for row in rows]
     most = max(Counter(questions).values(), default=0)
     if most <= most_repeats(len(rows)):
         return questions
-    return [f"{q}\n{normalised(row.context)}" for q, row in zip(questions, rows, strict=True)]
+    contexts = (digest(normalised(row.context)).hex() for row in rows)
+    return [f"{q}\n{context}" for q, context in zip(questions, contexts, strict=True)]
 
 
 def most_repeats(rows: int) -> float:
@@ -49,20 +53,27 @@ def has_groups(rows: Sequence[Example]) -> bool:
 
 
 def shared_contexts(rows: Sequence[Example]) -> dict[int, str]:
-    """Return the long contexts that several rows share, by the rows' places.
+    """Return digests of the long contexts that several rows share, by the rows' places.
 
     None where rows name groups, which then say what belongs together, and none that is a form.
     """
     if has_groups(rows):
         return {}
-    found = {i: normalised(row.context) for i, row in enumerate(rows) if row.context}
+    texts = ((i, normalised(row.context)) for i, row in enumerate(rows) if row.context)
+    found = {i: digest(text).hex() for i, text in texts if is_long(text)}
     counts = Counter(found.values())
     most = most_repeats(len(rows))
-    return {
-        i: text
-        for i, text in found.items()
-        if 1 < counts[text] <= most and text.count(" ") >= LONG_TEXT_WORDS - 1
-    }
+    return {i: text for i, text in found.items() if 1 < counts[text] <= most}
+
+
+def is_long(text: str) -> bool:
+    """Return whether a normalised text has `LONG_TEXT_WORDS` or more words."""
+    return text.count(" ") >= LONG_TEXT_WORDS - 1
+
+
+def digest(text: str) -> bytes:
+    """Return 16 bytes that stand for a text: the texts of a large table would fill the memory."""
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def remove_leaks(
@@ -148,13 +159,20 @@ def _remedy(parts: Mapping[str, Rows], asked: bool) -> str:
 def shared_warnings(splits: Splits) -> list[str]:
     """Return what the user should know of contexts and texts that stand in two splits."""
     parts = dict(splits.items())
-    every = [row for rows in parts.values() for row in rows]
-    forms = {
-        text
-        for text, count in Counter(row.context for row in every).items()
-        if count > most_repeats(len(every))
-    }
-    contexts = _across(parts, lambda row: "" if row.context in forms else normalised(row.context))
+    counts = Counter(row.context for rows in parts.values() for row in rows)
+    most = most_repeats(counts.total())
+    forms = {text for text, count in counts.items() if count > most}
+    del counts
+    asked = functools.lru_cache(normalised)  # often a form: the same question in every row
+    whole: dict[str, set[bytes]] = {name: set() for name in parts}
+    wordy: dict[str, set[bytes]] = {name: set() for name in parts}
+    for name, row in ((name, row) for name, rows in parts.items() for row in rows):
+        context = normalised(row.context)
+        if is_long(context) and row.context not in forms:
+            whole[name].add(digest(context))
+        if is_long(text := _wordy(f"{asked(row.question)} {context}")):
+            wordy[name].add(digest(text))
+    contexts, near = _across(whole), _across(wordy)
     warnings = []
     if contexts:
         warnings.append(
@@ -162,7 +180,6 @@ def shared_warnings(splits: Splits) -> list[str]:
             "model may know them from training (--columns group=COLUMN keeps rows of one text "
             "together)"
         )
-    near = _across(parts, lambda row: without_numbers(f"{row.question} {row.context}"))
     if near and near != contexts:
         warnings.append(
             f"texts that differ in numbers alone and stand in two splits: {near} "
@@ -173,15 +190,16 @@ def shared_warnings(splits: Splits) -> list[str]:
 
 def without_numbers(text: str) -> str:
     """Return the normalised text without the words that have a digit: numbers, dates, ids."""
-    words = normalised(text).split()
-    return " ".join(word for word in words if not any(c.isdigit() for c in word))
+    return _wordy(normalised(text))
 
 
-def _across(parts: Mapping[str, Rows], key: Callable[[Example], str]) -> str:
-    """Return how many long texts stand in each two splits: `train and test 12`."""
-    texts = {
-        name: {text for text in map(key, rows) if text.count(" ") >= LONG_TEXT_WORDS - 1}
-        for name, rows in parts.items()
-    }
+def _wordy(text: str) -> str:
+    words = text.split()
+    # Letters alone are no digits: the cheap question first, for millions of words.
+    return " ".join([w for w in words if w.isalpha() or not any(map(str.isdigit, w))])
+
+
+def _across(texts: Mapping[str, set[bytes]]) -> str:
+    """Return how many texts stand in each two splits: `train and test 12`."""
     counts = {pair: len(texts[pair[0]] & texts[pair[1]]) for pair in combinations(texts, 2)}
     return ", ".join(f"{a} and {b} {count}" for (a, b), count in counts.items() if count)
