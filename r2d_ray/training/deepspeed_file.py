@@ -23,6 +23,7 @@ SECTIONS = (
     "autotuning",
     "bf16",
     "checkpoint",
+    "comet",
     "comms_logger",
     "communication_data_type",
     "compile",
@@ -31,6 +32,7 @@ SECTIONS = (
     "data_types",
     "dataloader_drop_last",
     "disable_allgather",
+    "disable_python_gc",
     "dump_state",
     "elasticity",
     "flops_profiler",
@@ -44,6 +46,7 @@ SECTIONS = (
     "optimizer",
     "prescale_gradients",
     "scheduler",
+    "sparse_gradients",
     "steps_per_print",
     "tensorboard",
     "timers",
@@ -58,6 +61,30 @@ SECTIONS = (
 )
 """Top-level keys of DeepSpeed 0.19 that may serve here (deepspeed.runtime.config)."""
 
+NOT_HERE = (
+    "bfloat16",
+    "compression_training",
+    "curriculum_learning",
+    "datastates_ckpt",
+    "eigenvalue",
+    "expert_parallel",
+    "graph_harvesting",
+    "hybrid_engine",
+    "managed_gradient_accumulation",
+    "nebula",
+    "pipeline",
+    "progressive_layer_drop",
+    "quantize_training",
+    "seq_parallel_communication_data_type",
+    "sparse_attention",
+    "tensor_parallel",
+    "use_data_before_expert_parallelism",
+    "vocabulary_size",
+    "weight_quantization",
+)
+"""Top-level keys of DeepSpeed that change rows, model or layout in ways that this trainer does not
+allow for; `bfloat16` is an old name of `bf16`."""
+
 
 def check_deepspeed(config: TrainConfig) -> None:
     """Raise UserError for a DeepSpeed file that DeepSpeed would not heed, or that flags contradict.
@@ -68,6 +95,8 @@ def check_deepspeed(config: TrainConfig) -> None:
     if users is None:
         return
     for name in users:
+        if name in NOT_HERE:
+            raise UserError(f"{FLAG} key {name!r} does not serve here (allowed: a file without it)")
         if name not in SECTIONS:
             raise unknown(f"{FLAG} key", name, SECTIONS)
     check_sections(users)

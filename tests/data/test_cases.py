@@ -1,11 +1,15 @@
 """Inputs that were seen to fail, each with its right outcome; read where `../shared/cases` is."""
 
+import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from r2d_ray.cli.overrides import read_json_file
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.card import card_lines, data_card
 from r2d_ray.data.columns import parse_columns, table_rows
@@ -16,7 +20,11 @@ from r2d_ray.data.official.readers import unlabelled_rows
 from r2d_ray.data.sources import load_splits
 from r2d_ray.data.tables import read_parts
 from r2d_ray.errors import UserError
+from r2d_ray.model.portable import save_model
 from r2d_ray.model.scratch import train_tokenizer
+from r2d_ray.model.t5 import load_weights
+from r2d_ray.search.checks import with_model
+from r2d_ray.training.deepspeed_file import check_deepspeed
 
 CASES = Path(
     os.environ.get("R2D_CASES") or Path(__file__).resolve().parents[3] / "shared" / "cases"
@@ -175,3 +183,51 @@ def test_f5_a_long_question_is_cut_for_prediction():
     table = text_table(rows, tokenizer, ("yes", "no"), config)
     assert len(table) == len(rows)
     assert any(cut > 0 for cut in table["cut_tokens"])
+
+
+TOKENIZER = Path(os.environ.get("R2D_DATA") or CASES.parent / "data") / "t5_tokenizer"
+MODELS = {
+    "more words than rows of the embedding": Case(
+        "m1_added_tokens", Refused(("m1_added_tokens", "32,161 ids", "32,128 rows"))
+    ),
+    "no decoder": Case("m2_missing_decoder", Refused(("m2_missing_decoder", "decoder."))),
+    "a pointer of Git LFS": Case("m3_lfs_pointer", Refused(("model.safetensors", "LFS"))),
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    if not TOKENIZER.is_dir():
+        pytest.skip(f"no tokenizer at {TOKENIZER} (set R2D_DATA)")
+    made = tmp_path_factory.mktemp("models")
+    command = [sys.executable, str(CASES / "make_models.py"), str(TOKENIZER), str(made)]
+    subprocess.run(command, check=True, capture_output=True)
+    return made
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_folder_of_a_case_is_refused_by_the_plan(name, models):
+    case = MODELS[name]
+    with pytest.raises(UserError) as error:
+        with_model(TrainConfig(model=str(models / case.path)))
+    assert all(words in str(error.value) for words in case.outcome.said), error.value
+    assert "\n" not in str(error.value)
+
+
+def test_a_head_with_weights_of_its_own_stays_apart_in_the_export_too(models, tmp_path):
+    folder = models / "ok_untied_head"
+    assert with_model(TrainConfig(model=str(folder))).model == str(folder)
+    model = load_weights(str(folder))
+    assert not model.lm_head.weight.equal(model.shared.weight)
+    save_model(model, tmp_path)
+    again = load_weights(str(tmp_path))
+    assert again.lm_head.weight.equal(model.lm_head.weight)
+    assert again.shared.weight.equal(model.shared.weight)
+    assert json.loads((tmp_path / "config.json").read_text())["tie_word_embeddings"] is False
+
+
+def test_h2_fp16_in_a_deepspeed_file_is_refused_by_the_plan():
+    path = str(CASES / "h2_deepspeed_fp16.json")
+    users = read_json_file("--deepspeed-config", path)
+    with pytest.raises(UserError, match=r"fp16\.enabled = True contradicts fp16"):
+        check_deepspeed(TrainConfig(zero_stage=2, deepspeed_config=users))

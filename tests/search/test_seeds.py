@@ -338,5 +338,5 @@ def test_the_plan_counts_every_seed() -> None:
 
 @pytest.mark.parametrize("seeds", [0, -1, 101])
 def test_a_number_of_seeds_out_of_bounds_is_refused(seeds: int) -> None:
-    with pytest.raises(UserError, match=f"--seeds-per-config {seeds}: Input should be"):
+    with pytest.raises(UserError, match=f"--seeds-per-config {seeds}: too "):
         plan_of(seeds)

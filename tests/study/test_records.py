@@ -108,9 +108,9 @@ def test_cutting_makes_no_file(tmp_path: Path) -> None:
     ("line", "said"),
     [
         (b"{}", "study"),
-        (b"", "Invalid JSON: "),
-        (b'{"study": ', "Invalid JSON: "),
-        (b'"\xff"', "Invalid JSON: "),
+        (b"", "not JSON: "),
+        (b'{"study": ', "not JSON: "),
+        (b'"\xff"', "not JSON: "),
         (b'{"trial": "zero"}', "study"),
         (record().model_dump_json().replace('"trial":0', '"trial":"zero"').encode(), "trial"),
         (record().model_dump_json().replace('"done"', '"over"').encode(), "status"),

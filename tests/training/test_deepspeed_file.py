@@ -1,18 +1,24 @@
 """A DeepSpeed file against DeepSpeed's own keys and against the flags."""
 
+import copy
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conftest import tiny_config
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
 
 from r2d_ray.config import build_config
 from r2d_ray.errors import UserError
 from r2d_ray.search.checks import check_deepspeed_of
 from r2d_ray.search.space import SearchSpace
-from r2d_ray.training.deepspeed_file import check_deepspeed
+from r2d_ray.training.deepspeed_file import NOT_HERE, SECTIONS, check_deepspeed
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a section misspelt": ({"zero_optimisation": {"stage": 2}}, "did you mean 'zero_optimization'"),
+    "a section that does not serve": ({"tensor_parallel": {}}, "does not serve here"),
     "no section at all": ({"nonsense": 1}, "unknown --deepspeed-config key 'nonsense'"),
     "a key misspelt": ({"zero_optimization": {"stge": 2}}, "did you mean 'stage'"),
     "a section of another kind": ({"zero_optimization": 2}, "JSON object"),
@@ -140,3 +146,78 @@ def test_every_value_that_a_search_may_draw_is_compared_with_the_file(case: str)
         return
     with pytest.raises(UserError, match=said):
         check_deepspeed_of(config, space)
+
+
+class Listening(dict[str, Any]):
+    """A configuration that notes which keys it is asked for."""
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(*values)
+        self.asked: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked.add(key)
+        return super().get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked.add(key)
+        return super().__getitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.asked.add(str(key))
+        return super().__contains__(key)
+
+    def keys(self) -> Any:
+        return self  # `key in config.keys()` is asking, too
+
+
+def test_our_lists_hold_every_key_that_deepspeed_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    config = pytest.importorskip("deepspeed.runtime.config")
+    users = Listening({"train_micro_batch_size_per_gpu": 1})
+    config.DeepSpeedConfig(users)
+    assert len(users.asked) > 40
+    assert not set(SECTIONS) & set(NOT_HERE)
+    assert users.asked - {*SECTIONS, *NOT_HERE} == set()
+    assert {*SECTIONS, *NOT_HERE} - users.asked == set()
+
+
+def matched(key: str, right: Any, wrong: Any) -> st.SearchStrategy[dict[str, Any]]:
+    """A file with a key that says the same as the flags, another thing, `auto`, or nothing."""
+    outer, _, inner = key.partition(".")
+
+    def placed(value: Any) -> dict[str, Any]:
+        return {outer: {inner: value}} if inner else {outer: value}
+
+    said = st.sampled_from([right, wrong, "auto"]).map(placed)
+    return st.just({}) | said
+
+
+FILES = st.tuples(
+    matched("train_micro_batch_size_per_gpu", 4, 5),
+    matched("gradient_accumulation_steps", 3, 1),
+    matched("train_batch_size", 24, 12),
+    matched("gradient_clipping", 1.0, 0.5),
+    matched("bf16.enabled", False, True),
+    matched("fp16.enabled", False, True),
+).map(lambda parts: {key: value for part in parts for key, value in part.items()})
+
+
+@given(FILES)
+def test_what_we_refuse_is_what_transformers_calls_a_mismatch(users: dict[str, Any]) -> None:
+    theirs = HfTrainerDeepSpeedConfig(copy.deepcopy(users))
+    theirs.trainer_config_process(
+        SimpleNamespace(
+            **{"world_size": 2, "per_device_train_batch_size": 4, "gradient_accumulation_steps": 3},
+            **{"max_grad_norm": 1.0, "learning_rate": 1e-3, "weight_decay": 0.0},
+            **{"adam_beta1": 0.9, "adam_beta2": 0.999, "adam_epsilon": 1e-8},
+            **dict.fromkeys(("bf16", "fp16", "bf16_full_eval", "fp16_full_eval"), False),
+            save_on_each_node=False,
+        )
+    )
+    try:
+        check(users)
+        refused = False
+    except UserError:
+        refused = True
+    assert refused == bool(theirs.mismatches)
