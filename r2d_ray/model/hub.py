@@ -1,14 +1,21 @@
-"""Whether the Hugging Face hub answers: asked once, so that its absence costs one line."""
+"""What the Hugging Face hub has of a model: whether it answers, and weights that may be read."""
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
 
-from huggingface_hub import constants, get_session
+from huggingface_hub import HfApi, constants, get_session, try_to_load_from_cache
+
+from r2d_ray.errors import UserError
+from r2d_ray.model.checkpoint import INDEX, WEIGHTS
 
 HUB_TIMEOUT_S = 5.0
 """Wait for the hub's first answer; its client would try six times over half a minute."""
+
+CONVERTER = ("SFconvertbot", "Adding `safetensors` variant of this model")
+"""Who converts weights on the hub, and the title of the pull request that holds them: the models
+that are older than safetensors, T5 v1.1 among them, may have theirs nowhere else."""
 
 
 @functools.cache
@@ -26,3 +33,49 @@ def hub_answers() -> bool:
 def only_local(name: str) -> bool:
     """Return whether a model must be found on this machine: a folder, or no hub to ask."""
     return Path(name).is_dir() or not hub_answers()
+
+
+def check_hub_weights(name: str, revision: str | None) -> None:
+    """Raise UserError unless the hub, or its cache on this machine, has safetensors of a model.
+
+    Only names are asked for. Where converted weights wait in a pull request, the line names it.
+    """
+    if only_local(name):
+        cached = [
+            try_to_load_from_cache(name, file, revision=revision) for file in (WEIGHTS, INDEX)
+        ]
+        if any(isinstance(path, str) for path in cached):
+            return
+        raise UserError(
+            f"--model {name}: no {WEIGHTS} in the cache, and the hub cannot be reached "
+            "(allowed: a folder, or a model that was loaded before)"
+        )
+    hub = HfApi(endpoint=constants.ENDPOINT)
+    try:
+        if any(hub.file_exists(name, file, revision=revision) for file in (WEIGHTS, INDEX)):
+            return
+        found = None if revision else converted(hub, name)
+    except Exception as error:  # whichever the client's transport raises
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"--model {name}: the hub does not say which weights it has: {why}"
+        ) from None
+    at = f" at revision {revision}" if revision else ""
+    way = (
+        f"--model-revision {found}, where the hub's own converter put them"
+        if found
+        else "a revision that has them: --model-revision REV, or a folder by save_pretrained"
+    )
+    raise UserError(f"--model {name}: the hub has no {WEIGHTS}{at} (allowed: {way})")
+
+
+def converted(hub: HfApi, name: str) -> str | None:
+    """Return the revision of the converter's pull request for a model, such as `refs/pr/2`."""
+    author, title = CONVERTER
+    requests = hub.get_repo_discussions(
+        name, author=author, discussion_type="pull_request", discussion_status="open"
+    )
+    for request in requests:
+        if request.title == title and request.author == author:
+            return request.git_reference
+    return None

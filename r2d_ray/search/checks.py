@@ -27,12 +27,15 @@ def with_model(config: TrainConfig) -> TrainConfig:
     if config.model in SCRATCH_MODELS:
         return config
     from r2d_ray.model.checkpoint import check_weights
+    from r2d_ray.model.hub import check_hub_weights
     from r2d_ray.model.t5 import check_checkpoint, load_tokenizer
 
     architecture = check_checkpoint(config)
     folder = Path(config.model)
     if folder.is_dir():
         check_weights(folder, architecture)
+    else:
+        check_hub_weights(config.model, config.model_revision)
     load_tokenizer(config, ())
     if not folder.is_dir():
         return config

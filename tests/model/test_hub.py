@@ -1,0 +1,148 @@
+"""A model of the hub, served on loopback: it loads, or one line of the plan says what to do."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+from transformers import T5Config, T5ForConditionalGeneration
+
+from r2d_ray.config import TrainConfig, build_config
+from r2d_ray.errors import UserError
+from r2d_ray.model.hub import CONVERTER, hub_answers
+from r2d_ray.model.scratch import train_tokenizer
+from r2d_ray.model.t5 import load_weights
+from r2d_ray.search.checks import with_model
+
+COMMIT = "0" * 40
+WITHOUT = {"old", "converted", "imitated"}
+"""Models whose main branch has pytorch_model.bin alone."""
+AUTHORS = {"converted": CONVERTER[0], "imitated": "somebody"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("hub") / "t5"
+    tokenizer = train_tokenizer(["pain in the chest", "no pain in the leg"] * 4)
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+    config = T5Config(vocab_size=len(tokenizer), decoder_start_token_id=0, **sizes)
+    T5ForConditionalGeneration(config).save_pretrained(made)
+    tokenizer.save_pretrained(made)
+    return made
+
+
+@pytest.fixture
+def hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The hub's endpoints that a download uses; yields what was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # the client keeps its connection
+
+        def answer(self, body: bytes, code: int = 200, **headers: str) -> None:
+            self.send_response(code)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            asked.append(f"{self.command} {self.path}")
+            parts = self.path.partition("?")[0].strip("/").replace("%2F", "/").split("/")
+            if "discussions" in parts:
+                author = AUTHORS.get(parts[3])
+                found = {
+                    "num": 2,
+                    "type": "discussion",
+                    "author": {"name": author, "type": "user"},
+                    "title": CONVERTER[1],
+                }
+                found |= {
+                    "status": "open",
+                    "isPullRequest": True,
+                    "repo": {"name": "toy/t5", "type": "model"},
+                }
+                found |= {"createdAt": "2023-06-01T00:00:00.000Z"}
+                made = [found] if author else []
+                self.answer(
+                    json.dumps({"discussions": made, "count": len(made), "start": 0}).encode()
+                )
+            elif "resolve" in parts and parts[1] != "missing":
+                file, main = folder / parts[-1], "refs" not in parts
+                if not file.is_file() or (
+                    file.suffix == ".safetensors" and main and parts[1] in WITHOUT
+                ):
+                    self.answer(b"", 404, X_Error_Code="EntryNotFound", X_Repo_Commit=COMMIT)
+                else:
+                    self.answer(file.read_bytes(), ETag=f'"{parts[-1]}"', X_Repo_Commit=COMMIT)
+            elif "tree" in parts:
+                self.answer(b"[]")
+            elif parts[:2] == ["api", "models"] and parts[3] != "missing":
+                self.answer(json.dumps({"id": "toy/t5", "tags": [], "siblings": []}).encode())
+            elif parts == [""]:
+                self.answer(b"")
+            else:
+                self.answer(b"{}", 404, X_Error_Code="RepoNotFound")
+
+        do_HEAD = do_GET  # of one answer, all but the body
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    template = address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    hub_answers.cache_clear()
+    yield asked
+    server.shutdown()
+    server.server_close()
+    hub_answers.cache_clear()
+
+
+def config(name: str, revision: str | None = None) -> TrainConfig:
+    return build_config({"model": f"toy/{name}", "model_revision": revision})
+
+
+def test_a_model_with_safetensors_is_planned_by_name_and_loads(
+    hub: list[str], folder: Path
+) -> None:
+    assert with_model(config("new")).model == "toy/new"
+    weights = [request for request in hub if request.endswith("model.safetensors")]
+    assert [request.split()[0] for request in weights] == ["HEAD"], "a plan downloads no weights"
+    loaded = load_weights("toy/new").state_dict()
+    expected = load_weights(str(folder)).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in expected.items())
+
+
+REFUSED = {
+    "old": r"the hub has no model.safetensors \(allowed: a revision that has them: "
+    r"--model-revision REV, or a folder",
+    "converted": r"the hub has no model.safetensors \(allowed: --model-revision refs/pr/2, where",
+    "imitated": r"the hub has no model.safetensors \(allowed: a revision that has them",
+    "missing": r"--model toy/missing: ",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_model_without_them_is_refused_in_the_plan(hub: list[str], name: str) -> None:
+    with pytest.raises(UserError, match=REFUSED[name]) as refused:
+        with_model(config(name))
+    assert "\n" not in str(refused.value)
+
+
+def test_the_revision_that_the_refusal_names_loads(hub: list[str]) -> None:
+    assert with_model(config("converted", "refs/pr/2")).model_revision == "refs/pr/2"
+    load_weights("toy/converted", "refs/pr/2")
