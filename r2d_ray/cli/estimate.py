@@ -6,6 +6,7 @@ Hours are the model's FLOPs over a device's rate; none is measured on the machin
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,8 +19,22 @@ from r2d_ray.model.t5 import architecture_of, count_parameters
 from r2d_ray.records import StudyInfo
 from r2d_ray.search.plan import StudyPlan
 
-GPU_FLOPS = 0.15 * 70e12
-"""FLOP/s of a training step on one GPU: 15 % (assumed) of an A10G's 70e12 in bf16 (NVIDIA)."""
+PEAK_FLOPS = {
+    "H200": 989e12,
+    "H100": 989e12,  # SXM; the PCIe card has 756e12
+    "A100": 312e12,
+    "L4": 121e12,
+    "A10G": 70e12,
+    "T4": 65e12,  # fp16: it has no bf16
+}
+"""Dense peak FLOP/s of a GPU in bf16, by a word of the name that torch reports (NVIDIA's data
+sheets)."""
+
+USUAL_GPU = "A10G"
+"""Which GPU an estimate is made for where none is here, or one that `PEAK_FLOPS` lacks."""
+
+UTILISATION = 0.15
+"""Share of the peak that a training step reaches; assumed."""
 
 CPU_FLOPS = 80e9
 """FLOP/s of a worker's one thread in fp32: scratch-tiny's 8 rows of 256 tokens in 0.210 s on an AMD
@@ -59,6 +74,17 @@ class Planned(Protocol):
         """What study.json says."""
 
 
+def gpu_flops(name: str | None) -> tuple[float, str]:
+    """Return the FLOP/s of a training step on a GPU of this name, and which GPU that is taken from.
+
+    Args:
+        name: As torch reports it, such as `NVIDIA A100-SXM4-40GB`; None where it is not known.
+    """
+    words = re.split(r"\W+", name or "")
+    known = next((gpu for gpu in PEAK_FLOPS if gpu in words), USUAL_GPU)
+    return UTILISATION * PEAK_FLOPS[known], known
+
+
 def search_estimate(plan: StudyPlan, capacity: Capacity, concurrency: int) -> Estimate:
     """Return what a search takes if no trial stops early; stage 1 is trained once for each seed."""
     seeds = plan.settings.seeds_per_config
@@ -66,7 +92,8 @@ def search_estimate(plan: StudyPlan, capacity: Capacity, concurrency: int) -> Es
     kept = 1 + (2 + concurrency) * seeds  # the export; best, trial 0, those running
     if seeds > 1:  # the first seed's checkpoints stay while the others train
         kept += concurrency * CHECKPOINTS * CHECKPOINT_BYTES // WEIGHT_BYTES
-    return _estimate([plan.config] * seeds, [plan.config] * runs, plan, concurrency, kept)
+    first, configs = [plan.config] * seeds, [plan.config] * runs
+    return _estimate(first, configs, plan, concurrency, kept, capacity.gpu_name)
 
 
 def comparison_estimate(
@@ -84,7 +111,8 @@ def comparison_estimate(
         c.model_dump_json(include=set(STAGE1_FIELDS)) + str(c.stage1_source): c for c in configs
     }
     first = [config for config in stages.values() if config.stage1_max_steps] * folds
-    return _estimate(first, configs, plan, concurrency, len(configs) + len(first))
+    kept = len(configs) + len(first)
+    return _estimate(first, configs, plan, concurrency, kept, capacity.gpu_name)
 
 
 def _estimate(
@@ -93,16 +121,19 @@ def _estimate(
     plan: Planned,
     concurrency: int,
     kept: int,
+    gpu: str | None,
 ) -> Estimate:
     config = configs[0]
-    stage1 = [stage_seconds(c, plan, stage=1) for c in first]
-    stage2 = [stage_seconds(c, plan, stage=2) + TRIAL_SECONDS for c in configs]
+    flops, known = gpu_flops(gpu)
+    stage1 = [stage_seconds(c, plan, stage=1, gpu_flops=flops) for c in first]
+    stage2 = [stage_seconds(c, plan, stage=2, gpu_flops=flops) + TRIAL_SECONDS for c in configs]
     wall = rounds(stage1, concurrency) + rounds(stage2, concurrency)
     gpus = config.num_workers * config.gpus_per_worker
     steps = sum(c.stage1_max_steps for c in first) + sum(c.max_steps for c in configs)
     running = concurrency * CHECKPOINTS * CHECKPOINT_BYTES
     disk = count_parameters(config) * (running + kept * WEIGHT_BYTES) / 1e9
-    rate = f"{GPU_FLOPS / 1e12:.1f} TFLOP/s a GPU, as on an A10G"
+    article = "a" if known.startswith("T") else "an"  # an A100, an L4, an H100
+    rate = f"{flops / 1e12:.1f} TFLOP/s a GPU, as on {article} {known}"
     cpu = f"{CPU_FLOPS / 1e9:.0f} GFLOP/s a worker"
     return Estimate(
         steps,
@@ -120,7 +151,7 @@ def rounds(seconds: Sequence[float], concurrency: int) -> float:
     return math.ceil(len(seconds) / concurrency) * sum(seconds) / len(seconds)
 
 
-def stage_seconds(config: TrainConfig, plan: Planned, stage: int) -> float:
+def stage_seconds(config: TrainConfig, plan: Planned, stage: int, gpu_flops: float) -> float:
     """Return the seconds of one stage of one run: its steps and its evaluations on validation."""
     label, rationale = row_flops(config, plan)
     if stage == 1:
@@ -132,7 +163,7 @@ def stage_seconds(config: TrainConfig, plan: Planned, stage: int) -> float:
     # A forward pass is a third of a training pass.
     total = row * (steps * config.global_batch_size + evaluated / 3)
     share = config.gpus_per_worker
-    rate = min(share, 1.0) * GPU_FLOPS if share else CPU_FLOPS
+    rate = min(share, 1.0) * gpu_flops if share else CPU_FLOPS
     return float(total / (rate * config.num_workers))
 
 

@@ -33,6 +33,8 @@ class Capacity:
     gpus: float
     gpu_gb: float | None = None
     """Memory of the smallest GPU in GB (1e9 bytes), where it is known."""
+    gpu_name: str | None = None
+    """What torch calls this machine's first GPU, where trials run on it."""
     gpus_here: float | None = None
     """GPUs of this machine, where the capacity is that of another one that is planned for."""
 
@@ -85,8 +87,11 @@ def local_capacity() -> Capacity:
     gpus = torch.cuda.device_count()
     if gpus == 0:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns at every import
-    memory = [torch.cuda.get_device_properties(n).total_memory for n in range(gpus)]
-    return Capacity(len(os.sched_getaffinity(0)), gpus, min(memory) / 1e9 if memory else None)
+    found = [torch.cuda.get_device_properties(n) for n in range(gpus)]
+    cpus = len(os.sched_getaffinity(0))
+    if not found:
+        return Capacity(cpus, gpus)
+    return Capacity(cpus, gpus, min(gpu.total_memory for gpu in found) / 1e9, found[0].name)
 
 
 def keep_token_private(token: Path) -> None:

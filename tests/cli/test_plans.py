@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import toy_info, toy_rows, toy_splits
 
-from r2d_ray.cli.estimate import rounds
+from r2d_ray.cli.estimate import gpu_flops, rounds
 from r2d_ray.cli.plans import machine_lines
 from r2d_ray.compare import main as compare_main
 from r2d_ray.config import SCRATCH_MODELS, build_config
@@ -130,3 +130,41 @@ def test_the_model_card_says_that_weights_are_random(model: str) -> None:
     )
     said = f"random weights: {model} was not pretrained" in model_card(info, record)
     assert said == (model in SCRATCH_MODELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "tera", "gpu"),
+    [
+        ("Tesla T4", 9.75, "T4"),
+        ("NVIDIA L4", 18.15, "L4"),
+        ("NVIDIA L40S", 10.5, "A10G"),  # not an L4
+        ("NVIDIA A10G", 10.5, "A10G"),
+        ("NVIDIA A100-SXM4-40GB", 46.8, "A100"),
+        ("NVIDIA H100 80GB HBM3", 148.35, "H100"),
+        ("NVIDIA H200", 148.35, "H200"),
+        ("AMD Instinct MI300X", 10.5, "A10G"),
+        (None, 10.5, "A10G"),
+    ],
+)
+def test_the_rate_of_a_gpu_is_15_per_cent_of_its_peak(
+    name: str | None, tera: float, gpu: str
+) -> None:
+    flops, known = gpu_flops(name)
+    assert (flops / 1e12, known) == (pytest.approx(tera), gpu)
+
+
+def test_a_plan_says_on_which_gpu_its_hours_are(
+    weights: Path,
+    table: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, said in (
+        ("NVIDIA A100-SXM4-80GB", "46.8 TFLOP/s a GPU, as on an A100"),
+        ("Tesla T4", "9.8 TFLOP/s a GPU, as on a T4"),
+        (None, "10.5 TFLOP/s a GPU, as on an A10G"),
+    ):
+        here = Capacity(8.0, 1.0, 16.0, name)
+        monkeypatch.setattr(cluster, "local_capacity", lambda here=here: here)
+        assert tune_main(["--dataset", "notes.csv", "--model", "my-t5", "--dry-run"]) == EXIT_DONE
+        assert said in capsys.readouterr().out

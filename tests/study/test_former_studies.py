@@ -127,3 +127,31 @@ def test_a_study_whose_one_seed_drew_its_splits_goes_on_with_its_rows(tmp_path: 
 def test_a_comparison_knows_its_split_seed_by_its_former_name() -> None:
     stored = read_info(OLD / "comparison").model_copy(update={"study": {"seed": 7}})
     assert settings_of(stored) == {"split_seed": 7}
+
+
+def test_a_former_comparison_of_another_seed_goes_on_with_its_rows_and_profile(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        {"question": f"Question {i}?", "label": "yes" if i % 2 else "no", "rationale": "So."}
+        for i in range(40)
+    ]
+    table = tmp_path / "notes.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked: dict[str, Any] = {"dataset": str(table), "methods": ("sft", "r2d"), "seeds": (1,)}
+    asked |= {"storage_path": str(tmp_path), "overrides": {"max_steps": 20, "eval_steps": 5}}
+
+    def planned(**more: Any) -> StudyInfo:
+        return make_compare_plan(build_settings({**asked, **more}, CompareSettings)).info
+
+    former = planned(profile="embedded", split_seed=7)
+    # Before 0.3 a comparison stored its one seed as `seed`, and knew no long inputs or folds.
+    study = {k: v for k, v in former.study.items() if k not in ("long_inputs", "folds")}
+    study["seed"] = study.pop("split_seed")
+    open_study(str(tmp_path), former.name, former.model_copy(update={"study": study}), "never")
+
+    again = planned(split_seed=7, name=former.name)  # `compare --seed 7`; no profile is named
+    assert (again.profile, again.data_hash) == ("embedded", former.data_hash)
+    assert open_study(str(tmp_path), again.name, again, "must").resumed
+    with pytest.raises(UserError, match=r"study.split_seed: 7 -> 42"):
+        open_study(str(tmp_path), former.name, planned(name=former.name), "must")
