@@ -19,6 +19,8 @@ from r2d_ray.storage import printable
 LINE_EVERY_S = 30
 """Seconds between two lines where there is no terminal."""
 
+MINUTE_S = 60
+
 
 class RowProgress(Listener):
     """Says what a prediction does, and how many rows it does in a second."""
@@ -56,5 +58,6 @@ class RowProgress(Listener):
         self._bar.update(self._task, completed=rows, total=total, rate=f"{rate:.3g} a second")
         if not self.console.is_terminal and now - self._said >= LINE_EVERY_S:
             self._said = now
-            left = (total - rows) / rate / 60
-            self.say(f"{rows} of {total} rows, {rate:.3g} a second, {left:.0f} min left")
+            left = (total - rows) / rate
+            said = f"{left / 60:.0f} min" if left >= MINUTE_S else f"{left:.0f} s"
+            self.say(f"{rows} of {total} rows, {rate:.3g} a second, {said} left")
