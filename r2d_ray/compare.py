@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from r2d_ray.cli.arguments import parser_for
 from r2d_ray.cli.command import (
@@ -35,8 +36,7 @@ def compare_command(args: argparse.Namespace) -> int:
     quiet_libraries()
     check_output_flags(args)
     from r2d_ray.cli import console
-    from r2d_ray.cli.control_lines import with_verdict
-    from r2d_ray.cli.fold_lines import fold_lines, fold_plan_lines
+    from r2d_ray.cli.fold_lines import fold_plan_lines
     from r2d_ray.cli.method_lines import method_lines
     from r2d_ray.method.variants import METHODS
 
@@ -72,9 +72,21 @@ def compare_command(args: argparse.Namespace) -> int:
     if args.as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        lines = [*console.comparison_lines(result), *fold_lines(result)]
-        console.print_lines(["", *with_verdict(result, lines), *random])
+        console.print_lines(["", *table_lines(result), *random])
     return exit_code(result)
+
+
+def table_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return the table of test scores, what is not applicable, and the sub-populations."""
+    from r2d_ray.cli.console import comparison_lines
+    from r2d_ray.cli.control_lines import absent_lines, with_verdict
+    from r2d_ray.cli.fold_lines import fold_lines
+    from r2d_ray.cli.tag_lines import arm_tag_lines
+    from r2d_ray.evaluation.calibration_words import arm_calibration_lines
+
+    lines = [*comparison_lines(result), *fold_lines(result), *absent_lines(result)]
+    lines += arm_calibration_lines(result)
+    return [*with_verdict(result, lines), *arm_tag_lines(result)]
 
 
 if __name__ == "__main__":

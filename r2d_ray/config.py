@@ -45,6 +45,17 @@ SCRATCH_MODELS = ("scratch-tiny", "scratch-small")
 SELECTION_METRICS = ("macro_f1", "accuracy", "rationale_loss", "composite")
 
 
+def not_pretrained(model: Any, rows: int | None = None) -> str | None:
+    """Return what must be said of a model that starts from random weights; None of others.
+
+    `rows` is the number of training rows, where it is known.
+    """
+    if model not in SCRATCH_MODELS:
+        return None
+    own = f"your {rows:,} training rows" if rows else "your training rows"
+    return f"random weights: {model} was not pretrained; it learns only from {own}"
+
+
 class TrainConfig(BaseModel):
     """One run of both stages. Stage-1 fields begin with `stage1_`."""
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from r2d_ray.config import SCRATCH_MODELS
+from r2d_ray.config import not_pretrained
 from r2d_ray.errors import from_validation
 from r2d_ray.method.prompts import choice_letter
 from r2d_ray.storage import cut_torn_line, write_atomically
@@ -192,12 +192,7 @@ class StudyInfo(_Record):
     @property
     def random_weights(self) -> str | None:
         """What must be said wherever a model that was not pretrained is named; None of others."""
-        model = self.config.get("model")
-        if model not in SCRATCH_MODELS:
-            return None
-        rows = self.data_card.get("rows", {}).get("train")
-        own = f"your {rows:,} training rows" if rows else "your training rows"
-        return f"random weights: {model} was not pretrained; it learns only from {own}"
+        return not_pretrained(self.config.get("model"), self.data_card.get("rows", {}).get("train"))
 
 
 def file_slug(name: str) -> str:

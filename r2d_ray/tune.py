@@ -49,7 +49,6 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
         again: What the last lines say about trials that failed.
     """
     from r2d_ray.cli import console
-    from r2d_ray.cli.control_lines import with_verdict
     from r2d_ray.cli.plans import plan_lines
     from r2d_ray.data.card import card_lines
     from r2d_ray.data.inputs.shown import shown_row
@@ -80,11 +79,20 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
     if args.as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        lines = console.result_lines(result["test"], result.get("spread"))
-        table = with_verdict(result, lines)
-        table += random
-        console.print_lines(["", *table, *end_lines(result, again)])
+        console.print_lines(["", *table_lines(result), *random, *end_lines(result, again)])
     return exit_code(result)
+
+
+def table_lines(result: dict[str, Any]) -> list[str]:
+    """Return the table of test scores, what is not applicable, and the sub-populations."""
+    from r2d_ray.cli.console import result_lines
+    from r2d_ray.cli.control_lines import absent_lines, with_verdict
+    from r2d_ray.cli.tag_lines import search_tag_lines
+    from r2d_ray.evaluation.calibration_words import not_calibrated_lines
+
+    lines = result_lines(result["test"], result.get("spread"))
+    lines += [*absent_lines(result), *not_calibrated_lines(result)]
+    return [*with_verdict(result, lines), *search_tag_lines(result)]
 
 
 def end_lines(result: dict[str, Any], again: str) -> list[str]:

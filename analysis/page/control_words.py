@@ -32,11 +32,11 @@ def with_bag_of_words(found: BagOfWords | None, words: Sequence[str]) -> list[st
 
 
 def _gain(gain: Finding | None) -> str:
-    """Return the difference with its interval, and whether that leaves out 0."""
+    """Return the difference with its interval, and whether that includes 0."""
     if gain is None:
         return ""
     low, high = 100 * gain.low, 100 * gain.high
-    open_ = "" if gain.leaves_out_0 else ", which does not leave out 0"
+    open_ = "" if gain.leaves_out_0 else ", which includes 0"
     return (
         f" The difference on test is {100 * gain.estimate:+.1f} points "
         f"(95 % interval {low:+.1f} to {high:+.1f}{open_})."

@@ -57,8 +57,17 @@ def controls_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:
     scores = (*MAIN[:4], ROUGE_L, *MAIN[4:], *DOSE)
     there = [score for score in scores if any(row.get(score.key) is not None for row in rows)]
     columns = (*who_columns(shown), SEEDS, *columns_of(there))
-    notes = (*notes_on(shown, MAIN), *untested(shown))
+    notes = (*notes_on(shown, MAIN), *untested(shown), *_not_applicable(studies))
     return Table(name, title, columns, tuple(rows), notes)
+
+
+def _not_applicable(studies: Sequence[Study]) -> list[str]:
+    """Return what these studies' results say of controls that their data cannot have."""
+    return [
+        f"{study.info.name}: {name}: not applicable, {reason}"
+        for study in studies
+        for name, reason in study.result.get("not_applicable", {}).items()
+    ]
 
 
 def _trivial(study: Study) -> list[Row]:

@@ -23,6 +23,7 @@ from analysis.tables.scores import (
     published_table,
 )
 from analysis.tables.settings import settings_table
+from analysis.tables.sub_populations import sub_populations_table
 from analysis.tables.table import Table
 from analysis.tables.training import cost_table, data_table, searches_table
 
@@ -56,6 +57,7 @@ def report_tables(
         alignment_table(groups),
         plausibility_table(groups),
         classes_table(groups),
+        sub_populations_table(studies, groups),
         calibration_table(studies, groups),
         searches_table(studies),
         settings_table(studies, groups),

@@ -44,10 +44,6 @@ DOSE = (
     Score("changed_share", "Labels changed, %"),
     Score("train_label_error", "Train label error, %"),
 )
-TAGGED = (ACCURACY, MACRO_F1, Score("ece", "ECE, %"))
-FEW_ROWS = 30
-"""Below so many rows the 95 % interval of an accuracy of 0.8 is more than 0.28 wide."""
-
 CLASS = tuple(Score(key, f"{key.title()}, %") for key in ("precision", "recall", "f1"))
 
 
@@ -132,8 +128,8 @@ def untested(groups: Iterable[Group]) -> tuple[str, ...]:
 
 
 def classes_table(groups: Sequence[Group]) -> Table:
-    """Return precision, recall and F1 of every class, then scores of the rows with a tag."""
-    name, title = "per_class", "Scores by class (and, below, of tagged rows), on test"
+    """Return precision, recall and F1 of every class."""
+    name, title = "per_class", "Scores by class, on test"
     rows: list[Row] = []
     for group in groups:
         records = list(group.done.values())
@@ -143,36 +139,16 @@ def classes_table(groups: Sequence[Group]) -> Table:
                 one = Score(f"{score.key}[{label}]", "")
                 row[score.key] = over_seeds(group, one)
             rows.append(row)
-        for key in records[0].test_metrics if records else ():
-            if key.startswith("rows["):
-                tag = key[5:-1]
-                row = who(group) | {"class": f"tagged {tag}", "rows": _count(group, key)}
-                for score in TAGGED:
-                    row[score.key] = over_seeds(group, Score(f"{score.key}[{tag}]", ""))
-                rows.append(row)
     if not rows:
         return nothing(name, title, "no arm has test scores")
-    tags = [score for score in TAGGED if any(row.get(score.key) is not None for row in rows)]
     columns = (
         *who_columns(groups),
         SEEDS,
         Column("class", "Class"),
         Column("rows", "Rows"),
-        *columns_of((*CLASS, *tags)),
+        *columns_of(CLASS),
     )
-    return Table(name, title, columns, tuple(rows), (*notes_on(groups), *small(rows)))
-
-
-def small(rows: Iterable[Row]) -> tuple[str, ...]:
-    """Return a note on tagged rows that are too few for their scores to say much."""
-    sizes = {
-        str(row["class"]): row["rows"]
-        for row in rows
-        if "accuracy" in row and isinstance(row["rows"], int) and row["rows"] < FEW_ROWS
-    }
-    few = [f"{tag.removeprefix('tagged ')} ({count})" for tag, count in sizes.items()]
-    said = f"fewer than {FEW_ROWS} test rows, scores that may be chance: "
-    return (said + ", ".join(few),) if few else ()
+    return Table(name, title, columns, tuple(rows), notes_on(groups))
 
 
 def _count(group: Group, key: str) -> int | None:

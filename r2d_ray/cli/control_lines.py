@@ -16,6 +16,14 @@ def with_verdict(result: Mapping[str, Any], lines: Sequence[str]) -> list[str]:
     return [*lines, says]
 
 
+def absent_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return a line for each reason why something has no score."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in result.get("not_applicable", {}).items():
+        by_reason.setdefault(reason, []).append(name)
+    return [f"{reason}: {', '.join(names)} not applicable" for reason, names in by_reason.items()]
+
+
 def setting_lines(controls: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return a line for each control that has a setting, which was chosen on validation."""
     return [

@@ -73,10 +73,21 @@ def profile_line(profile: str, config: TrainConfig, splits: Splits) -> str:
 
 
 def estimate_lines(estimate: Estimate) -> list[str]:
-    """Return hours, GPU-hours and disk; no step was timed for them."""
-    gpus = f", {estimate.gpu_hours:.1f} GPU-hours" if estimate.gpu_hours else ""
+    """Return the time, GPU-hours and disk; no step was timed for them."""
+    digits = 1 if estimate.gpu_hours >= 1 else 2
+    gpus = f", {estimate.gpu_hours:.{digits}f} GPU-hours" if estimate.gpu_hours else ""
     return [
-        f"estimated time: {estimate.hours:.1f} hours{gpus}, if nothing stops early "
+        f"estimated time: {duration(estimate.hours)}{gpus}, if nothing stops early "
         f"({estimate.device}; no step was timed)",
         f"estimated disk: {estimate.disk_gb:.1f} GB",
     ]
+
+
+def duration(hours: float) -> str:
+    """Return hours in words: minutes below one hour, and never 0 of what takes time."""
+    minutes = round(60 * hours)
+    if minutes >= 60:
+        return f"{hours:.1f} hours"
+    if minutes < 1:
+        return "less than 1 minute"
+    return f"{minutes} minute{'s' if minutes > 1 else ''}"

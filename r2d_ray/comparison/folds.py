@@ -99,13 +99,19 @@ def _predictions(plan: ComparePlan, folder: StudyFolder, number: int) -> list[Pr
 
 
 def weighted(scores: Sequence[Scores], rows: Sequence[int]) -> Scores:
-    """Return the mean of every score that all folds have, weighted by their numbers of rows."""
-    names = [n for n in scores[0] if all(isinstance(each.get(n), float | int) for each in scores)]
-    total = sum(rows)
-    return {
-        name: sum(each[name] * n for each, n in zip(scores, rows, strict=True)) / total
-        for name in names
-    }
+    """Return the mean of every score that all folds have, weighted by their numbers of rows.
+
+    A score of a tag is weighted by the tag's rows; folds without such a row have none of it.
+    """
+    means = {}
+    for name in dict.fromkeys(name for each in scores for name in each):
+        tagged = f"rows[{name.partition('[')[2]}"
+        having = [(each, each[tagged]) for each in scores if tagged in each]
+        having = having or list(zip(scores, rows, strict=True))
+        if all(isinstance(each.get(name), float | int) for each, _ in having):
+            total = sum(each[name] * n for each, n in having)
+            means[name] = total / sum(n for _, n in having)
+    return means
 
 
 def _write_trivial(plan: ComparePlan, folder: StudyFolder) -> list[str]:

@@ -22,7 +22,10 @@ from r2d_ray.config import TrainConfig
 from r2d_ray.data.examples import Splits
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.distributed.controls import beats_bag_of_words, label_controls
+from r2d_ray.evaluation.calibration import why_not
+from r2d_ray.evaluation.controls.absent import absent
 from r2d_ray.evaluation.controls.labels import label_metric
+from r2d_ray.evaluation.controls.trivial_rationales import FIRST_SENTENCE
 from r2d_ray.records import TrialRecord, write_jsonl
 from r2d_ray.search.frame import Missing, StudyRun
 from r2d_ray.search.tuner import Event, Session, StatelessSearcher, TrialEvent
@@ -140,10 +143,27 @@ def finish(
         "signatures": rationales.signatures,
         "same": plan.same,
     }
+    result |= facts(plan)
     if plan.folds:
         result["folds"] = fold_summary(plan, records, metric)
     write_json(folder.root / "result.json", result)
     return result
+
+
+def facts(plan: ComparePlan) -> dict[str, Any]:
+    """Return what result.json says of scores that cannot be, and of random weights."""
+    writes = any(arm.config.trains_rationales for arm in plan.arms)
+    found = absent(plan.splits, plan.tested, [FIRST_SENTENCE] if writes else [])
+    reasons = {
+        arm.run.rpartition("-")[0]: why
+        for arm in plan.arms
+        if (why := why_not(arm.config, plan.splits.label_kind))
+    }
+    if reasons:
+        found["calibration"] = {"not_applicable": reasons}
+    if plan.info.random_weights:
+        found["random_weights"] = plan.info.random_weights
+    return found
 
 
 def scored(

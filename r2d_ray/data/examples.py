@@ -99,6 +99,11 @@ def label_kind(labels: Sequence[str], rows: Sequence[Example]) -> LabelKind:
     return kind_of(labels, with_options=any(row.choices for row in rows))
 
 
+def has_context(rows: Iterable[Example]) -> bool:
+    """Return whether some row has a context."""
+    return any(row.context.strip() for row in rows)
+
+
 _ASCII = bytes(ord(chr(c).lower()) if chr(c).isalnum() else ord(" ") for c in range(128))
 _BARE_ASCII = _ASCII + bytes(128)
 """ASCII by `bytes.translate`: letters in lower case, digits, and spaces for all else."""

@@ -19,6 +19,7 @@ from r2d_ray.config import TrainConfig
 from r2d_ray.evaluation.costs import Costs
 from r2d_ray.evaluation.label_metrics import calibration_scores
 from r2d_ray.evaluation.predictions import LabelOutput, prediction_metrics, predictions
+from r2d_ray.evaluation.tags import by_tag
 from r2d_ray.method.label_kinds import LabelKind
 from r2d_ray.method.tokens import LabelTokens
 
@@ -165,7 +166,7 @@ def calibrated_scores(
         `temperature`; `ece_calibrated`, `brier_calibrated`, `nll_calibrated` (calibration_scores);
         with costs `mean_cost` of the labels as they are and, of the labels decided by cost,
         `mean_cost_decided`, `macro_f1_decided`, `accuracy_decided` and `decided_otherwise`, the
-        share of rows whose label changed.
+        share of rows whose label changed; the two costs also by tag (`mean_cost[site=A]`).
     """
     after = [calibration.apply(output, tokens.labels) for output in outputs]
     found = predictions(rows, after, tokens.labels)
@@ -178,6 +179,12 @@ def calibrated_scores(
         return scores
     decided = prediction_metrics(found, tokens.classes)
     changed = [a.label != b.label for a, b in zip(outputs, after, strict=True)]
+    for tag, places in by_tag(found).items():
+        right = [gold[place] for place in places]
+        for name, labels in (("mean_cost", outputs), ("mean_cost_decided", after)):
+            said = [labels[place].label for place in places]
+            of_tag = mean_cost(right, said, tokens.labels, calibration.costs)
+            scores[f"{name}[{tag}]"] = of_tag
     return scores | {
         "mean_cost": mean_cost(gold, [o.label for o in outputs], tokens.labels, calibration.costs),
         "mean_cost_decided": mean_cost(

@@ -6,6 +6,31 @@ from collections.abc import Mapping
 from typing import Any
 
 
+def not_calibrated_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return why runs have no calibration, a line for each reason; nothing where all have one."""
+    found = result.get("calibration", {}).get("not_applicable")
+    if isinstance(found, str):
+        return [f"calibration not applicable: {found}"]
+    by_reason: dict[str, list[str]] = {}
+    for run, reason in (found or {}).items():
+        by_reason.setdefault(reason, []).append(run)
+    return [
+        f"calibration not applicable: {', '.join(runs)}: {reason}"
+        for reason, runs in by_reason.items()
+    ]
+
+
+def arm_calibration_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return a line for each method of a comparison, of means over its seeds."""
+    lines = []
+    for method, row in result["methods"].items():
+        means = {key: value["mean"] for key, value in row.items() if isinstance(value, Mapping)}
+        if line := calibration_line(means):
+            mean = " (means over seeds)" if row["seeds"] > 1 else ""
+            lines.append(f"{method}{mean}: {line}")
+    return [*lines, *not_calibrated_lines(result)]
+
+
 def calibration_line(scores: Mapping[str, Any]) -> str | None:
     """Return a run's calibration in a line, None where it has none."""
     if "temperature" not in scores:

@@ -96,6 +96,10 @@ def label_scores(
     return scores_from_confusion(confusion(gold, predicted, labels), labels)
 
 
+FEW_ROWS = 30
+"""Below so many rows the 95 % interval of an accuracy of 0.8 is more than 0.28 wide."""
+
+
 def same_text(text: str) -> str:
     """Return what an open label is compared by: the text without case and extra spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -83,6 +83,7 @@ def score(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, Any]
     """
     from r2d_ray.evaluation.plausibility import plausibility_scores
     from r2d_ray.evaluation.predictions import prediction_metrics
+    from r2d_ray.evaluation.tags import tag_scores
 
     scores: dict[str, Any] = dict(prediction_metrics(found, classes))
     if classes:
@@ -95,25 +96,4 @@ def score(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, Any]
     same = sum(row.generated_label == row.label for row in found)
     scores["generated_agreement"] = same / len(found)
     scores |= plausibility_scores(found)
-    for tag in sorted({tag for row in found for tag in row.tags}):
-        tagged = [row for row in found if tag in row.tags]
-        right = sum(row.label == row.gold_label for row in tagged)
-        scores[f"accuracy[{tag}]"] = right / len(tagged)
-        scores[f"rows[{tag}]"] = float(len(tagged))
-        scores |= {f"{name}[{tag}]": value for name, value in of_tag(tagged, classes).items()}
-    return scores
-
-
-def of_tag(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, float]:
-    """Return `macro_f1` and, where labels are closed, `ece` of the rows of a sub-population.
-
-    Macro-F1 is over the whole label set: a class that these rows lack counts as in `class_scores`.
-    """
-    from r2d_ray.evaluation.predictions import prediction_metrics
-
-    scores = {"macro_f1": prediction_metrics(found, classes)["macro_f1"]}
-    if classes:
-        gold = [row.class_of(row.gold_label) or "" for row in found]
-        table = [row.class_probabilities(classes) for row in found]
-        scores["ece"] = calibration_scores(gold, table, classes)["ece"]
-    return scores
+    return scores | tag_scores(found, classes)

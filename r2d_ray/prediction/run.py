@@ -69,6 +69,8 @@ def predict_file(
             from r2d_ray.prediction.predictor import Predictor
 
             predictor = Predictor(request.model, model, device, request.batch_size)
+        if model.warning:
+            listener.say(model.warning)
         for line in input_lines(found, seen, writer.names, model):
             listener.say(line)
         if part.started_anew:

@@ -22,6 +22,8 @@ from r2d_ray.storage import write_json
 from r2d_ray.study.folder import StudyFolder
 from r2d_ray.study.seeds import is_number, means, of_seed, spreads
 
+BARE = "best without context"
+
 
 def finalists(
     folder: StudyFolder,
@@ -29,10 +31,12 @@ def finalists(
     best: TrialRecord,
     first: TrialRecord | None,
     costs: Costs | None = None,
+    contexts: bool = True,
 ) -> list[Job]:
     """Return what is evaluated on test: the best trial, trial 0 and the best without context.
 
-    Of a trial of several seeds each is a job of its own.
+    Of a trial of several seeds each is a job of its own. Without `contexts` on test there is
+    nothing that the last one could leave out.
     """
     config = build_config(best.config)
     place = folder.best_dir
@@ -47,7 +51,9 @@ def finalists(
         for row, record, alone in shown
         for name, weights, own in _seeds(folder, row, record, alone)
     ]
-    bare = EvaluationJob("best without context", place, WITHOUT_CONTEXT, rationales=False)
+    if not contexts:
+        return jobs
+    bare = EvaluationJob(BARE, place, WITHOUT_CONTEXT, rationales=False)
     return [*jobs, (bare, prepared_dir, config)]
 
 
@@ -119,12 +125,13 @@ def write_result(
     records: Sequence[TrialRecord],
     bag_of_words: dict[str, Any],
     calibration: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write result.json and the test scores of best and trial 0 into the records.
 
     `table` holds the best's scores first and, if it is another, trial 0's second; of trials of
     several seeds these are means (`with_means`), and `spread` has their standard deviations.
-    `bag_of_words` is what is said of it.
+    `bag_of_words` is what is said of it, `more` what else the result says.
     """
     names = list(table)
     rows = {best.trial: names[0]}
@@ -144,9 +151,9 @@ def write_result(
         "trials": dict(Counter(record.status for record in records)),
         "test": table,
         "config": best.config,
+        **({} if calibration is None else {"calibration": dict(calibration)}),
+        **(more or {}),
     }
-    if calibration is not None:
-        result["calibration"] = dict(calibration)
     spread = {
         name: spreads([table[seed_row(name, run.seed)] for run in runs])
         for name, runs in seeded.items()

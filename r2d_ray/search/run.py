@@ -17,14 +17,18 @@ from typing import Any
 import optuna
 
 from r2d_ray.config import TrainConfig
+from r2d_ray.data.examples import has_context
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.distributed.controls import beats_bag_of_words, label_controls
 from r2d_ray.distributed.stage_job import STOP_FILE
+from r2d_ray.evaluation.controls.absent import absent
 from r2d_ray.evaluation.controls.labels import label_metric
+from r2d_ray.evaluation.controls.trivial_rationales import FIRST_SENTENCE
 from r2d_ray.evaluation.costs import costs_of
 from r2d_ray.records import Objective, StudyInfo, TrialRecord, read_jsonl
 from r2d_ray.search.frame import Missing, StudyRun
 from r2d_ray.search.last_look import (
+    BARE,
     calibration_of,
     finalists,
     last_look,
@@ -199,7 +203,8 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     usable_first = first if first is not None and first.status == "done" else None
     trials = [best, *([usable_first] if usable_first and best.trial else [])]
     costs = costs_of(plan.info)
-    jobs = finalists(folder, prepared_dir, best, usable_first, costs)
+    contexts = has_context(plan.splits.test)
+    jobs = finalists(folder, prepared_dir, best, usable_first, costs, contexts)
     allow_hub = plan.info.profile != "embedded"
     looked = last_look(jobs, folder, plan.splits, plan.settings.seed, allow_hub=allow_hub)
     own = jobs[seed]  # the model in best/
@@ -211,5 +216,9 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     first_rows = {name: models[name][metric] for name in list(models)[: len(trials)]}
     said = beats_bag_of_words(plan.splits, answers, first_rows, metric, "model")
     table = models | answers | looked.controls
-    result = write_result(folder, chosen, table, records, said, fitted)
+    of_contexts = [BARE, *([FIRST_SENTENCE] if looked.controls else [])]
+    more = absent(plan.splits, plan.splits.test, of_contexts)
+    if plan.info.random_weights:
+        more["random_weights"] = plan.info.random_weights
+    result = write_result(folder, chosen, table, records, said, fitted, more)
     return {**result, "failures": failures, "best_dir": str(folder.best_dir)}

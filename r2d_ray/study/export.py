@@ -39,6 +39,10 @@ def model_card(info: StudyInfo, record: TrialRecord) -> str:
     """Return the model card as Markdown."""
     data = info.data_card
     label = KINDS.get(data.get("label_kind", ""), FIXED).described(data["labels"])
+    body, bare = "QUESTION CONTEXT", ""
+    contexts = data.get("contexts")
+    if contexts is not None and not any(contexts.values()):
+        body, bare = "QUESTION", " No row of its data has a context."
     random = f"\n\n**{info.random_weights}.**" if info.random_weights else ""
     return f"""---
 library_name: transformers
@@ -49,8 +53,8 @@ pipeline_tag: text2text-generation
 A T5 ({record.config["model"]}) that predicts a label and writes the rationale for it, trained by
 r2d_ray with the method `{info.method}` on `{info.dataset}` ({info.provenance["kind"]}).{random}
 
-Prompts: `predict: QUESTION CONTEXT` gives the label, {label};
-`given label: LABEL, explain: QUESTION CONTEXT` gives the rationale.
+Prompts: `predict: {body}` gives the label, {label};
+`given label: LABEL, explain: {body}` gives the rationale.{bare}
 
 | score (validation, step {record.selected_step}) | value |
 |---|---|

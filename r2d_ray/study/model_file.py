@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from r2d_ray.config import TrainConfig
+from r2d_ray.config import TrainConfig, not_pretrained
 from r2d_ray.data.reading.seen import without_tags
 from r2d_ray.errors import UserError
 from r2d_ray.records import StudyInfo, TrialRecord
@@ -27,7 +27,8 @@ class ModelFile(BaseModel):
     `columns` maps a target (`question`) to the column that training read it from; empty where the
     rows came in a layout of their own. `context` says whether most training rows had one.
     `label_kind` is a word of `label_kinds.KINDS`. The three are None in models of version 0.2 and
-    before, which do not say.
+    before, which do not say. `random_weights` is what must be said of a model that was not
+    pretrained.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
@@ -41,6 +42,12 @@ class ModelFile(BaseModel):
     columns: dict[str, str] | None = None
     context: bool | None = None
     calibration: dict[str, Any] | None = None
+    random_weights: str | None = None
+
+    @property
+    def warning(self) -> str | None:
+        """That the model was not pretrained; None of one that was."""
+        return self.random_weights or not_pretrained(self.config.model)
 
 
 def described(info: StudyInfo, record: TrialRecord) -> dict[str, Any]:
@@ -55,6 +62,7 @@ def described(info: StudyInfo, record: TrialRecord) -> dict[str, Any]:
         "label_kind": card.get("label_kind"),
         "columns": _columns(card),
         "context": _with_context(card),
+        "random_weights": info.random_weights,
     }
 
 

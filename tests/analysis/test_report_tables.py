@@ -476,15 +476,11 @@ def test_plausibility_is_split_by_right_and_wrong_predictions() -> None:
     assert "rouge_l" not in keys(table)
 
 
-def test_classes_have_precision_recall_f1_and_tags_their_accuracy() -> None:
-    tags = {"accuracy[binding]": 0.5, "rows[binding]": 2.0}
-    table = tables_of(study([record("r2d-1", 0, THREE, test_metrics=tags)]))["per_class"]
+def test_classes_have_precision_recall_and_f1() -> None:
+    table = tables_of(study([record("r2d-1", 0, THREE)]))["per_class"]
     no = line(table, **{"class": "no"})
     assert no["rows"] == 2
     assert [no[key].mean for key in ("precision", "recall", "f1")] == pytest.approx([1, 0.5, 2 / 3])
-    tagged = line(table, **{"class": "tagged binding"})
-    assert (tagged["rows"], tagged["accuracy"].mean) == (2, 0.5)
-    assert tagged.get("f1") is None
 
 
 def test_calibration() -> None:

@@ -98,6 +98,8 @@ def test_every_row_gets_label_probability_and_rationale_in_its_place(
     assert (code, error.splitlines()) == (
         EXIT_DONE,
         [
+            "random weights: scratch-tiny was not pretrained; it learns only from your 24 training "
+            "rows",
             f"7 rows of {notes}; columns: question <- question, context <- context",
             f"7 predictions: {tmp_path / 'out.jsonl'}",
         ],

@@ -100,6 +100,14 @@ def test_scores_that_no_row_holds_are_means_by_rows() -> None:
     assert weighted(scores, [3, 1]) == {"a": 0.75}
 
 
+def test_a_score_of_a_tag_is_a_mean_over_the_folds_that_have_its_rows() -> None:
+    north = {"mean_cost[site=north]": 3.0, "rows[site=north]": 1.0}
+    more = {"mean_cost[site=north]": 0.0, "rows[site=north]": 2.0}
+    found = weighted([{"a": 1.0, **north}, {"a": 0.0, **more}, {"a": 0.5}], [50, 2, 48])
+    assert found["mean_cost[site=north]"] == pytest.approx(1.0)
+    assert found["a"] == pytest.approx(0.74)
+
+
 # From folds to one run
 
 

@@ -242,12 +242,12 @@ LR = "a bag of words with logistic regression"
     ("models", "metric", "beaten", "says"),
     [
         ({"r2d": 0.489, "sft": 0.533}, "macro_f1", False,
-         f"No arm beats {LR} (macro-F1 75.8 against 53.3 of sft)."),
+         f"No arm beats {LR}: macro-F1 75.8 against 53.3 for sft."),
         ({"r2d": 0.489, "sft": 0.8}, "macro_f1", True,
-         f"sft beats {LR} (macro-F1 80.0 against 75.8)."),
+         f"sft beats {LR}: macro-F1 80.0 against 75.8."),
         ({"r2d": 0.758}, "macro_f1", False,
-         f"No arm beats {LR} (macro-F1 75.8 against 75.8 of r2d)."),
-        ({"r2d": 0.758}, "accuracy", True, f"r2d beats {LR} (accuracy 75.8 against 74.9)."),
+         f"No arm beats {LR}: macro-F1 75.8 against 75.8 for r2d."),
+        ({"r2d": 0.758}, "accuracy", True, f"r2d beats {LR}: accuracy 75.8 against 74.9."),
         ({}, "macro_f1", None, "no arm has a score to compare with a bag of words"),
     ],
 )  # fmt: skip

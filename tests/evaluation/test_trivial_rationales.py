@@ -190,8 +190,16 @@ def test_a_predicted_label_that_is_gold_makes_it_the_oracle() -> None:
 
 def test_a_row_without_a_context_or_a_reference_has_none() -> None:
     splits = toy_splits()
-    bare = tuple(replace(r, context="", rationales={}) for r in splits.test)
-    found = trivial_rationales(replace(splits, test=bare), "human", seed=3)
+    first, *others = (replace(r, rationales={}) for r in splits.test)
+    some = (replace(first, context=""), *others)
+    found = trivial_rationales(replace(splits, test=some), "human", seed=3)
     sentence = found[FIRST_SENTENCE][0]
     assert (sentence.rationale, sentence.reference) == (None, None)
     assert all(found[name][0].rationale for name in NAMES[1:])
+
+
+def test_where_no_row_has_a_context_there_is_no_first_sentence() -> None:
+    splits = toy_splits()
+    bare = tuple(replace(r, context=" ") for r in splits.test)
+    found = trivial_rationales(replace(splits, test=bare), "human", seed=3)
+    assert list(found) == list(NAMES[1:])

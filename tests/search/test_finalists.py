@@ -10,6 +10,7 @@ from conftest import tiny_config, toy_splits
 
 from r2d_ray.data.examples import Splits
 from r2d_ray.data.prepare import WITHOUT_CONTEXT, open_prepared
+from r2d_ray.evaluation.controls.absent import absent
 from r2d_ray.evaluation.controls.labels import controls
 from r2d_ray.evaluation.plausibility import plausibility_scores, with_overlap
 from r2d_ray.evaluation.scoring import EvaluationJob, evaluate_model, score
@@ -233,6 +234,25 @@ def test_trial_0_is_not_looked_at_twice_nor_if_it_did_not_finish(tmp_path: Path)
     found = finalists(folder, tmp_path, record(0), record(0))
     assert [job[0].name for job in found] == both
     assert len(finalists(folder, tmp_path, record(2), None)) == 2
+
+
+def test_without_contexts_there_is_nothing_to_leave_out(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path)
+    found = finalists(folder, tmp_path, record(2), record(0), contexts=False)
+    assert [job[0].name for job in found] == ["best (trial 2)", "trial 0 (the defaults)"]
+
+
+def test_what_cannot_be_scored_is_named_with_its_reason() -> None:
+    splits = toy_splits()
+    assert absent(splits, splits.test, ["a", "b"]) == {}
+    bare = tuple(replace(row, context="") for row in splits.test)
+    reason = "no test row has a context"
+    assert absent(splits, bare, ["a", "b"]) == {"not_applicable": {"a": reason, "b": reason}}
+    assert absent(splits, bare, []) == {}
+    first, *others = splits.train
+    tagged = replace(splits, train=(replace(first, tags=("site=east", "site=west")), *others))
+    test = (replace(splits.test[0], tags=("site=west",)), *splits.test[1:])
+    assert absent(tagged, test, ["a"]) == {"tags_without_test_rows": ["site=east"]}
 
 
 def test_costs_decide_for_the_models_and_are_kept_with_the_temperature(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from r2d_ray.data.examples import Example, Splits
+from r2d_ray.data.examples import Example, Splits, has_context
 from r2d_ray.data.rows.draw import hash_order
 from r2d_ray.evaluation.controls.labels import classes_of
 from r2d_ray.evaluation.controls.words import LabelWords, OptionWords, Words
 from r2d_ray.evaluation.label_metrics import calibration_scores
 from r2d_ray.evaluation.predictions import prediction_metrics
+from r2d_ray.evaluation.tags import tag_scores
 from r2d_ray.records import Prediction
 
 QUESTION = "bag of words, question"
@@ -90,8 +91,8 @@ def bags_of_words(splits: Splits, metric: str) -> dict[str, BagOfWords]:
     """
     if not_applicable(splits) is not None:
         return {}
-    contexts = any(row.context.strip() for row in splits.train)
-    names = {QUESTION: False, WITH_CONTEXT: True} if contexts else {QUESTION: False}
+    contexts = {WITH_CONTEXT: True} if has_context(splits.train) else {}
+    names = {QUESTION: False, **contexts}
     return {name: bag_of_words(splits, metric, context) for name, context in names.items()}
 
 
@@ -129,4 +130,5 @@ def bag_scores(bag: BagOfWords, splits: Splits) -> dict[str, Any]:
     gold = [row.class_of(row.gold_label) or "" for row in found]
     scores: dict[str, Any] = dict(prediction_metrics(found, classes))
     scores |= calibration_scores(gold, [row.class_probabilities(classes) for row in found], classes)
+    scores |= tag_scores(found, classes)
     return scores | {"validation": bag.validation, "setting": bag.setting}

@@ -89,7 +89,7 @@ def verdict(
     ours, theirs = 100 * models[best], 100 * score
     name = LABEL_METRICS[metric]
     if beaten:
-        says = f"{best} beats {against} ({name} {ours:.1f} against {theirs:.1f})."
+        says = f"{best} beats {against}: {name} {ours:.1f} against {theirs:.1f}."
     else:
-        says = f"No {word} beats {against} ({name} {theirs:.1f} against {ours:.1f} of {best})."
+        says = f"No {word} beats {against}: {name} {theirs:.1f} against {ours:.1f} for {best}."
     return {**found, "best": best, "best_score": models[best], "beaten": beaten, "says": says}

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from r2d_ray.data.examples import Example, Splits
+from r2d_ray.data.examples import Example, Splits, has_context
 from r2d_ray.method.schedules import coin
 from r2d_ray.records import Prediction
 
@@ -124,12 +124,15 @@ def whole_text(row: Example) -> str:
 def trivial_rationales(splits: Splits, source: str, seed: int) -> dict[str, list[Prediction]]:
     """Return the trivial rationales of the test split beside this source's references, by name.
 
-    A row without a context has no first sentence and is not scored there.
+    A row without a context has no first sentence and is not scored there; where no row has one,
+    that control is left out.
     """
     known = TrainingRationales(splits.test, splits.train, source, seed)
     gold = [label_key(row, row.label) for row in splits.test]
-    written: dict[str, Sequence[str | None]] = {
-        FIRST_SENTENCE: [first_sentence(row.context) or None for row in splits.test],
+    written: dict[str, Sequence[str | None]] = {}
+    if has_context(splits.test):
+        written[FIRST_SENTENCE] = [first_sentence(row.context) or None for row in splits.test]
+    written |= {
         f"{RANDOM}, {ANY}": known.random(),
         f"{RANDOM}, {GOLD}": known.random(gold),
         f"{NEAREST}, {ANY}": known.nearest(),
