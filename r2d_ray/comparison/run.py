@@ -19,7 +19,7 @@ from r2d_ray.comparison.rationales import RationaleScores, compare_rationales
 from r2d_ray.comparison.scores import evaluate_arms, evaluation_stamp, read_all
 from r2d_ray.comparison.summary import by_method, counts
 from r2d_ray.config import TrainConfig
-from r2d_ray.data.examples import Splits
+from r2d_ray.data.examples import Splits, has_context
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.distributed.controls import beats_bag_of_words, label_controls
 from r2d_ray.evaluation.calibration import why_not
@@ -139,7 +139,7 @@ def finish(
         "trials": dict(Counter(r.status for r in records)),
         "failures": {r.trial: r.reason for r in records if r.status == "failed"},
         "methods": methods,
-        "controls": answers | rationales.controls,
+        "controls": answers | {n: rationales.controls[n] for n in applicable(plan, rationales)},
         "signatures": rationales.signatures,
         "same": plan.same,
     }
@@ -164,6 +164,12 @@ def facts(plan: ComparePlan) -> dict[str, Any]:
     if plan.info.random_weights:
         found["random_weights"] = plan.info.random_weights
     return found
+
+
+def applicable(plan: ComparePlan, rationales: RationaleScores) -> list[str]:
+    """Return the trivial rationales that these rows can have; kept scores may name others."""
+    bare = not has_context(plan.tested)
+    return [n for n in rationales.controls if not (bare and n.startswith(FIRST_SENTENCE))]
 
 
 def scored(

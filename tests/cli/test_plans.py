@@ -168,3 +168,24 @@ def test_a_plan_says_on_which_gpu_its_hours_are(
         monkeypatch.setattr(cluster, "local_capacity", lambda here=here: here)
         assert tune_main(["--dataset", "notes.csv", "--model", "my-t5", "--dry-run"]) == EXIT_DONE
         assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("contexts", "prompt"),
+    [
+        ({"train": 0, "validation": 0, "test": 0}, "`predict: QUESTION` gives"),
+        ({"train": 3, "validation": 0, "test": 0}, "`predict: QUESTION CONTEXT` gives"),
+        (None, "`predict: QUESTION CONTEXT` gives"),  # of version 0.2, which does not say
+    ],
+)
+def test_the_model_card_shows_a_context_only_where_rows_have_one(
+    contexts: dict[str, int] | None, prompt: str
+) -> None:
+    info = toy_info("s", build_config({}), {"metric": "macro_f1", "mode": "max"}, 1)
+    card = {k: v for k, v in info.data_card.items() if k != "contexts"}
+    card |= {} if contexts is None else {"contexts": contexts}
+    values = {"study": "s", "trial": 0, "method": "r2d", "dataset": "toy", "seed": 1}
+    record = TrialRecord(**values, config={"model": "scratch-tiny"}, status="done")
+    text = model_card(info.model_copy(update={"data_card": card}), record)
+    assert prompt in text
+    assert ("No row of its data has a context" in text) == ("CONTEXT" not in prompt)

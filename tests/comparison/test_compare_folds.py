@@ -20,7 +20,8 @@ from r2d_ray.comparison import run as compare
 from r2d_ray.comparison.arms import arm_values
 from r2d_ray.comparison.folds import oof_file, over_folds, runs_of, weighted
 from r2d_ray.comparison.plan import ComparePlan, make_compare_plan
-from r2d_ray.comparison.run import ComparisonRun, finish
+from r2d_ray.comparison.rationales import RationaleScores
+from r2d_ray.comparison.run import ComparisonRun, applicable, facts, finish
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.errors import UserError
 from r2d_ray.evaluation.label_metrics import label_scores
@@ -106,6 +107,31 @@ def test_a_score_of_a_tag_is_a_mean_over_the_folds_that_have_its_rows() -> None:
     found = weighted([{"a": 1.0, **north}, {"a": 0.0, **more}, {"a": 0.5}], [50, 2, 48])
     assert found["mean_cost[site=north]"] == pytest.approx(1.0)
     assert found["a"] == pytest.approx(0.74)
+
+
+def test_a_comparison_says_what_its_rows_and_labels_cannot_have(plan: ComparePlan) -> None:
+    assert list(facts(plan)) == ["random_weights"]
+    one = make_compare_plan(settings("r2d", (1,)), Capacity(2, 0))
+    bare = one.splits.with_rows(
+        {
+            name: tuple(replace(row, context="") for row in found)
+            for name, found in one.splits.items()
+        }
+    )
+    plain = replace(one, splits=bare)
+    assert facts(plain)["not_applicable"] == {
+        "first context sentence": "no test row has a context",
+    }
+    kept = RationaleScores(controls={"first context sentence": {}, "random": {}})
+    assert applicable(plain, kept) == ["random"]
+    assert applicable(plan, kept) == ["first context sentence", "random"]
+    free = [
+        replace(arm, config=arm.config.model_copy(update={"label_choice": "generate"}))
+        for arm in plan.arms
+    ]
+    said = facts(replace(plan, arms=tuple(free)))["calibration"]["not_applicable"]
+    assert list(said) == ["sft"]
+    assert "generated freely" in said["sft"]
 
 
 # From folds to one run

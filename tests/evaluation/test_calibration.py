@@ -6,10 +6,13 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import tiny_config, toy_info, toy_splits
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +24,7 @@ from r2d_ray.evaluation.calibration import (
     TEMPERATURES,
     Calibration,
     calibrated_outputs,
+    calibrated_scores,
     fit_temperature,
     least_cost,
     mean_cost,
@@ -111,6 +115,30 @@ def test_a_threshold_by_hand() -> None:
     gold = ["emergency", "home", "home", "emergency"]
     said = ["home", "home", "emergency", "emergency"]
     assert mean_cost(gold, said, labels, costs) == pytest.approx((4 + 0 + 1 + 0) / 4)
+
+
+def test_the_costs_of_a_tag_are_those_of_its_rows_by_hand() -> None:
+    rows = Dataset.from_dict(
+        {
+            "id": ["0", "1", "2", "3"],
+            "group": ["0", "1", "2", "3"],
+            "label": ["yes", "no", "yes", "no"],
+            "reference": [""] * 4,
+            "tags": [["a"], ["a", "b"], [], ["b"]],
+        }
+    )
+    shares = (0.6, 0.3, 0.1, 0.2)
+    outputs = [LabelOutput("yes" if p > 0.5 else "no", (p, 1 - p)) for p in shares]
+    tokens: Any = SimpleNamespace(labels=("yes", "no"), classes=("yes", "no"))
+    # A missed yes costs 5, a missed no 1: yes is decided above 1/6.
+    found = calibrated_scores(rows, outputs, Calibration(1.0, 4, ((0, 5), (1, 0))), tokens)
+    said, decided = (0, 0, 5, 0), (0, 1, 5, 1)
+    for key, costs in (("mean_cost", said), ("mean_cost_decided", decided)):
+        assert found[key] == pytest.approx(sum(costs) / 4)
+        assert found[f"{key}[a]"] == pytest.approx((costs[0] + costs[1]) / 2)
+        assert found[f"{key}[b]"] == pytest.approx((costs[1] + costs[3]) / 2)
+    plain = calibrated_scores(rows, outputs, Calibration(1.0, 4), tokens)
+    assert not [key for key in plain if "cost" in key]
 
 
 def test_a_calibration_is_what_was_stored_of_it() -> None:

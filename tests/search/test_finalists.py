@@ -339,7 +339,9 @@ def test_the_result_is_written_with_the_test_scores_in_the_records(tmp_path: Pat
         "trial 0 (defaults)": {"macro_f1": 0.8},
         "best without context": {"macro_f1": 0.4},
     }
-    result = write_result(folder, records[0], table, records, {"beaten": False})
+    more = {"not_applicable": {"best without context": "why"}}
+    result = write_result(folder, records[0], table, records, {"beaten": False}, more=more)
+    assert result["not_applicable"] == more["not_applicable"]
     assert json.loads((tmp_path / "result.json").read_text()) == result
     assert result["bag_of_words"] == {"beaten": False}
     assert result["best_trial"] == 2
