@@ -8,7 +8,9 @@ from made_studies import HALF, RIGHT, predictions
 from studies_by_hand import SEARCH
 from test_report_tables import HALF_F1, NONE, controls_study, said, tables_of
 
+from analysis.page.control_words import BagOfWords, with_bag_of_words
 from analysis.page.findings import summarise
+from analysis.page.words import Finding
 from analysis.tables.controls import bag_of_words_table, controls_table
 from analysis.tables.every_table import report_tables
 from r2d_ray.records import prediction_file, write_jsonl
@@ -99,3 +101,17 @@ def test_a_search_pairs_its_best_and_its_defaults(tmp_path) -> None:
     assert words[-1].startswith("On d, It says so. The difference on test is +66.7 points")
     controls = [row["method"] for row in controls_table([made], []).rows]
     assert controls == ["r2d, best without context", BAG, "coin"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.02, 0.06, "+2.0 points (95 % interval -2.0 to +6.0, which includes 0)."),
+        (0.0, 0.04, "+2.0 points (95 % interval +0.0 to +4.0, which includes 0)."),
+        (0.01, 0.03, "+2.0 points (95 % interval +1.0 to +3.0)."),
+    ],
+)
+def test_an_interval_that_includes_0_is_said_to(low: float, high: float, said: str) -> None:
+    gain = Finding("r2d", 0.02, low, high, None, None)
+    [words] = with_bag_of_words(BagOfWords("d", "It says so.", True, gain), [])
+    assert words == f"On d, It says so. The difference on test is {said}"
