@@ -18,7 +18,7 @@ from shrink import ROOT
 from r2d_ray.cli.flags import Parser
 
 
-class ParsedError(Exception):
+class ParsedError(BaseException):
     """Raised in place of what a command does once its flags are read."""
 
 
