@@ -9,7 +9,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 CLUSTERS ?= cluster.yaml cluster/gcp.yaml cluster/own-hosts.yaml
 
-.PHONY: install browser tune report stored-studies test check lint types cluster-check unit notebooks ray-tests commands test-faults soak bench docs fmt clean
+.PHONY: install browser latex tune report stored-studies test check lint types cluster-check unit notebooks ray-tests commands test-faults soak bench docs fmt clean
 
 # With `docs`: `make test` builds the site too.
 install: $(STAMP)
@@ -51,6 +51,11 @@ stored-studies: install
 browser:
 	$(SUDO) apt-get update
 	$(SUDO) apt-get install --yes --no-install-recommends chromium chromium-driver
+
+# pdfLaTeX of Debian, for the test that compiles the folder for a paper; else that test skips.
+latex:
+	$(SUDO) apt-get update
+	$(SUDO) apt-get install --yes --no-install-recommends texlive-latex-recommended texlive-fonts-recommended lmodern
 
 # Every check and test.
 test: check unit notebooks ray-tests

@@ -46,6 +46,13 @@ def parser() -> Parser:
         help="folder of the report; an existing report is replaced (default: %(default)s)",
     )
     made.add_argument(
+        "--paper",
+        type=Path,
+        metavar="DIR",
+        help="folder for LaTeX tables and PDF pictures that fit a paper, with a main.tex that "
+        "shows them all; such a folder that is there is replaced",
+    )
+    made.add_argument(
         "--without-text",
         action="store_true",
         help="leave the rows' input text out of the page: predictions and rationales only",
@@ -81,8 +88,13 @@ def _report(argv: Sequence[str] | None) -> int:
     from analysis.report import write_report
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # studies in memory are no news
-    report = write_report(args.studies, args.out, with_text=not args.without_text)
+    report = write_report(args.studies, args.out, with_text=not args.without_text, paper=args.paper)
     print(f"{report.tables} tables, {report.pictures} pictures: {report.page}")
+    if args.paper:
+        print(
+            f"for a paper: {report.paper_tables} tables, {report.pictures} pictures: "
+            f"{args.paper / 'main.tex'}"
+        )
     return EXIT_DONE
 
 

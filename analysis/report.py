@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.page.findings import summarise
 from analysis.page.render import Content, render
+from analysis.paper.paper import FILES, write_paper
 from analysis.pictures.every_picture import draw_pictures, write_picture
+from analysis.place import MADE_BY, Kind, check_place
 from analysis.studies import Study, open_studies
 from analysis.tables.every_table import report_tables
 from analysis.tables.formats import write_table
 from r2d_ray.errors import UserError
 from r2d_ray.storage import whole_folder, write_atomically, write_json
 
-MADE_BY = "r2d_ray analysis"
-MARKER = "report.json"
-PARTS = {"index.html", MARKER, "tables", "pictures"}
-"""Everything that a report's folder may hold: only such a folder is ever replaced."""
+REPORT = Kind(
+    "--out",
+    "a report",
+    "report.json",
+    frozenset({"index.html", "report.json", "tables", "pictures"}),
+)
+PAPER = Kind(
+    "--paper",
+    "a paper",
+    "paper.json",
+    frozenset({*FILES, "paper.json", "tables", "pictures"}),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A written report: its page, and how many tables and pictures stand beside it."""
+    """A written report: its page, and how many tables and pictures stand beside it.
+
+    `paper_tables` are the tables for a paper, more where one had to be parted; 0 without a paper.
+    """
 
     page: Path
     tables: int
     pictures: int
+    paper_tables: int = 0
 
 
 def write_report(
@@ -36,6 +50,7 @@ def write_report(
     out: Path,
     *,
     with_text: bool = True,
+    paper: Path | None = None,
 ) -> Report:
     """Write the report of these studies to `out`, replacing a report that is there.
 
@@ -43,42 +58,30 @@ def write_report(
         folders: Study folders.
         out: The report's folder; it appears when everything in it is written.
         with_text: Whether the page shows what the rows ask (a clinical note, say).
+        paper: A folder for LaTeX tables and pictures that fit a paper, if they are wanted.
 
     Raises:
         UserError: one line; nothing was written.
     """
-    out = out.resolve()
-    _check_place(out, folders)
+    places = {REPORT: out.resolve()} | ({PAPER: paper.resolve()} if paper else {})
+    for kind, place in places.items():
+        check_place(kind, place, folders)
+    if PAPER in places and _within(places[PAPER], places[REPORT]):
+        raise UserError(f"--paper {paper}: within --out {out}, or around it (allowed: beside it)")
     studies = open_studies(folders)
     _check_names(studies)
-    try:
-        with whole_folder(out) as part:
-            tables, pictures = _write(studies, with_text, part)
-    except OSError as error:
-        raise UserError(f"--out {out}: {error.strerror or error}") from None
-    return Report(out / "index.html", tables, pictures)
+    parts = []
+    with ExitStack() as stack:
+        for kind, place in places.items():
+            try:
+                parts.append(stack.enter_context(whole_folder(place)))
+            except OSError as error:
+                raise UserError(f"{kind.flag} {place}: {error.strerror or error}") from None
+        return Report(places[REPORT] / "index.html", *_write(studies, with_text, *parts))
 
 
-def _check_place(out: Path, folders: Sequence[Path]) -> None:
-    """Refuse a place whose content is not a report's, or that holds a study.
-
-    Raises:
-        UserError: with the place and what is there.
-    """
-    for folder in folders:
-        if folder.resolve().is_relative_to(out):
-            raise UserError(f"--out {out}: holds the study {folder} (allowed: a folder outside it)")
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise UserError(f"--out {out}: a file (allowed: a new folder, or a report's)")
-    found = {path.name for path in out.iterdir()}
-    if not found:
-        return
-    if not _is_ours(out / MARKER):
-        raise UserError(f"--out {out}: not a report (allowed: a new folder, or a report's)")
-    if foreign := sorted(found - PARTS):
-        raise UserError(f"--out {out}: holds {foreign[0]}, which is not part of a report")
+def _within(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def _check_names(studies: Sequence[Study]) -> None:
@@ -97,16 +100,10 @@ def _check_names(studies: Sequence[Study]) -> None:
             )
 
 
-def _is_ours(marker: Path) -> bool:
-    try:
-        values = json.loads(marker.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(values, dict) and values.get("made_by") == MADE_BY
-
-
-def _write(studies: Sequence[Study], with_text: bool, part: Path) -> tuple[int, int]:
-    """Write a whole report to an empty folder; return its numbers of tables and pictures."""
+def _write(
+    studies: Sequence[Study], with_text: bool, part: Path, paper: Path | None = None
+) -> tuple[int, int, int]:
+    """Write to empty folders; return how many tables and pictures, and a paper's tables."""
     tables = report_tables(studies)
     pictures, left_out = draw_pictures(studies)
     (part / "tables").mkdir()
@@ -125,8 +122,14 @@ def _write(studies: Sequence[Study], with_text: bool, part: Path) -> tuple[int, 
         )
     )
     write_atomically(part / "index.html", page)
-    write_json(
-        part / MARKER,
-        {"made_by": MADE_BY, "studies": [study.info.name for study in studies]},
-    )
-    return len(tables), len(pictures)
+    _mark(part / REPORT.marker, studies)
+    if paper is None:
+        return len(tables), len(pictures), 0
+    sheets = write_paper(studies, tables, pictures, left_out, paper)
+    _mark(paper / PAPER.marker, studies)
+    return len(tables), len(pictures), sheets
+
+
+def _mark(marker: Path, studies: Sequence[Study]) -> None:
+    names = [study.info.name for study in studies]
+    write_json(marker, {"made_by": MADE_BY, "studies": names})

@@ -17,12 +17,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from analysis import names
 from analysis.groups import groups_of, notes_on
 from analysis.page.predictions import RIGHT_PER_RUN, Held, browser, embedded
 from analysis.pictures.style import Picture
 from analysis.studies import Study
 from analysis.tables.cells import heading, is_numeric, shown
-from analysis.tables.table import Column, Table
+from analysis.tables.table import Cell, Column, Number, Table
 from r2d_ray.errors import UserError
 
 MAX_BYTES = 15_000_000
@@ -78,7 +79,7 @@ def _values(content: Content) -> dict[str, Any]:
         "policy": _policy(scripts),
         "style": Markup(_own("report.css")),
         "scripts": [Markup(script) for script in scripts],
-        "summary": content.summary,
+        "summary": [names.in_words(words) for words in content.summary],
         "limits": [(s.info.name, notes) for s in content.studies if (notes := _limits(s))],
         "studies": [{"name": s.info.name, "facts": _facts(s)} for s in content.studies],
         "tables": [{"shared": _shared(table), "table": table} for table in content.tables],
@@ -87,7 +88,7 @@ def _values(content: Content) -> dict[str, Any]:
             for table in content.tables
             if not table.rows
         ],
-        "pictures_left_out": [("", reason) for reason in content.left_out],
+        "pictures_left_out": [("", names.in_words(reason)) for reason in content.left_out],
         "pictures": [_picture(picture, files) for picture, files in content.pictures],
     }
 
@@ -125,8 +126,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"shown": shown, "heading": heading, "kind": _kind}
+    made.globals |= {"shown": _shown, "heading": heading, "kind": _kind}
+    made.filters |= {"in_words": names.in_words}
     return made
+
+
+def _shown(value: Cell | Number, column: Column) -> str:
+    """Return a cell in words; settings keep the names that flags and files take."""
+    return names.run(shown(value)) if column.key == "method" else shown(value)
 
 
 def _shared(table: Table) -> dict[str, str]:
@@ -185,8 +192,8 @@ def _picture(picture: Picture, files: Mapping[str, Path]) -> dict[str, Any]:
     figure = picture.page_figure
     return {
         "name": picture.name,
-        "title": picture.title,
-        "description": picture.description,
+        "title": names.in_words(picture.title),
+        "description": names.in_words(picture.description),
         "source": f"data:image/{kind};base64,{base64.b64encode(image).decode()}",
         "figure": Markup(embedded(_plain(figure))) if figure else None,
     }
@@ -198,7 +205,7 @@ def _plain(value: Any) -> Any:
     Plotly reads some HTML in every text, links too.
     """
     if isinstance(value, str):
-        return _MARKUP.sub("&lt;", value)
+        return _MARKUP.sub("&lt;", names.in_words(value))
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

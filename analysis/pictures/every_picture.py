@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis.groups import groups_of
+from analysis.pictures.captions import picture_caption
 from analysis.pictures.forest import forest_pictures
 from analysis.pictures.grid import comparison_grids
 from analysis.pictures.labels import label_pictures
@@ -36,9 +37,13 @@ def draw_pictures(studies: Sequence[Study]) -> tuple[tuple[Picture, ...], tuple[
             if isinstance(drawn, str):
                 left_out.append(f"{study.info.name}: {drawn}" if several else drawn)
                 continue
+            caption = picture_caption(drawn.name, study.info.space["metric"], len(study.done()))
+            drawn = replace(drawn, caption=caption)
             if several:
                 name = f"{file_slug(study.info.name)}-{drawn.name}"
-                drawn = replace(drawn, name=name, title=f"{drawn.title}: {study.info.name}")
+                title = f"{drawn.title}: {study.info.name}"
+                caption = f"{study.info.name}: {drawn.caption}"
+                drawn = replace(drawn, name=name, title=title, caption=caption)
             name, count = drawn.name, 1
             while name in pictures:  # studies of one name from two places
                 count += 1
@@ -60,9 +65,10 @@ def write_picture(picture: Picture, folder: Path) -> dict[str, Path]:
     from matplotlib import rc_context
 
     files = {ending: folder / f"{picture.name}.{ending}" for ending in ("svg", "png")}
+    figure = picture.print_figure
     with rc_context(PRINT):
-        picture.print_figure.savefig(files["svg"], metadata={"Date": None, "Creator": None})
-        picture.print_figure.savefig(files["png"], metadata={"Software": None})
+        figure.savefig(files["svg"], metadata={"Date": None, "Creator": None})
+        figure.savefig(files["png"], metadata={"Software": None})
     return files
 
 

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analysis import names
 from analysis.groups import Group, paired, runs_of
 from analysis.pictures.style import (
     GREY,
     PRINT,
     Picture,
+    Printed,
     Style,
+    broken,
     counted,
     listed,
     number,
@@ -86,7 +89,7 @@ def forest_pictures(groups: Sequence[Group]) -> list[Picture | str]:
             "differences",
             f"Differences from {REFERENCE}",
             ". ".join(words) + ".",
-            _print(panels),
+            Printed(_print, list(panels.items())),
             _page(panels),
         )
     ]
@@ -115,21 +118,26 @@ def _rows(
     return tuple(rows)
 
 
-def _print(panels: dict[str, tuple[Row, ...]]) -> Figure:
+def _print(panels: Sequence[tuple[str, tuple[Row, ...]]], width: float) -> Figure:
     from matplotlib import rc_context
 
-    tall = max(wrapped(row.name).count("\n") for rows in panels.values() for row in rows)
-    heights = [len(rows) * (1 + 0.6 * tall) + 1.6 for rows in panels.values()]
+    letters = max(12, int(4 * width))
+    tall = max(_told(row, letters).count("\n") for _, rows in panels for row in rows)
+    heights = [len(rows) * (1 + 0.6 * tall) + 1.6 for _, rows in panels]
     with rc_context(PRINT):
-        figure = print_figure(0.21 * sum(heights) + 0.3)
+        figure = print_figure(0.21 * sum(heights) + 0.3, width)
         grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
-        for axes, (title, rows) in zip(grid.flat, panels.items(), strict=True):
-            _print_rows(axes, title, rows)
-        grid.flat[-1].set_xlabel(f"points above {REFERENCE}, with 95 % interval")
+        for axes, (title, rows) in zip(grid.flat, panels, strict=True):
+            _print_rows(axes, title, rows, letters)
+        grid.flat[-1].set_xlabel(f"points above {names.method(REFERENCE)}")
     return figure
 
 
-def _print_rows(axes: Axes, title: str, rows: Sequence[Row]) -> None:
+def _told(row: Row, letters: int) -> str:
+    return broken(names.run(row.name), letters)
+
+
+def _print_rows(axes: Axes, title: str, rows: Sequence[Row], letters: int) -> None:
     axes.axvline(0, color=GREY, linewidth=0.8)
     for place, row in enumerate(rows):
         axes.plot([row.low, row.high], [place, place], color=row.style.colour, linewidth=1.6)
@@ -137,9 +145,9 @@ def _print_rows(axes: Axes, title: str, rows: Sequence[Row]) -> None:
         axes.text(
             1.02, place, row.words, transform=axes.get_yaxis_transform(), va="center", fontsize=8
         )
-    axes.set_yticks(range(len(rows)), [wrapped(row.name) for row in rows])
+    axes.set_yticks(range(len(rows)), [_told(row, letters) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_title(title)
+    axes.set_title(broken(title, 2 * letters))
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
 
@@ -149,8 +157,8 @@ def _page(panels: dict[str, tuple[Row, ...]]) -> dict[str, Any]:
 
     counts = [len(rows) for rows in panels.values()]
     arms = {row.name for rows in panels.values() for row in rows}
-    names = {arm: wrapped(arm).replace("\n", "<br>") for arm in arms}
-    tall = max(name.count("<br>") for name in names.values())
+    lines = {arm: wrapped(arm).replace("\n", "<br>") for arm in arms}
+    tall = max(line.count("<br>") for line in lines.values())
     height = (36 + 8 * tall) * sum(counts) + 76 * len(panels)
     figure = make_subplots(
         rows=len(panels), cols=1, row_heights=counts,
@@ -159,7 +167,7 @@ def _page(panels: dict[str, tuple[Row, ...]]) -> dict[str, Any]:
     for place, (title, rows) in enumerate(panels.items(), start=1):
         for row in rows:
             figure.add_scatter(
-                x=[row.estimate], y=[names[row.name]], name=row.name,
+                x=[row.estimate], y=[lines[row.name]], name=row.name,
                 mode="markers", showlegend=False,
                 marker={"color": row.style.colour, "size": 9},
                 error_x={
@@ -171,7 +179,7 @@ def _page(panels: dict[str, tuple[Row, ...]]) -> dict[str, Any]:
                 row=place, col=1,
             )  # fmt: skip
             figure.add_annotation(
-                x=row.estimate, y=names[row.name], text=row.words, showarrow=False, yshift=13,
+                x=row.estimate, y=lines[row.name], text=row.words, showarrow=False, yshift=13,
                 font={"size": 10}, row=place, col=1,
             )  # fmt: skip
         figure.add_vline(x=0, line={"color": GREY, "width": 1}, row=place, col=1)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from analysis import names
 from analysis.pictures.style import (
     GREY,
     PAGE_DASHES,
     PRINT,
     PRINT_DASHES,
+    Printed,
     Style,
+    broken,
     page_json,
     print_figure,
-    wrapped,
 )
 
 if TYPE_CHECKING:
@@ -28,8 +31,10 @@ Values = Sequence[float | None]
 PANEL_PIXELS, SQUARE_PIXELS = 270, 350
 BETWEEN_PIXELS = 92  # panels: the title of an axis, and that of the next panel
 LEGEND_PIXELS = 22
-LINE_LENGTH = 90  # characters of a printed legend's line
-LOG_TICKS = [float(f"{digit}e{power}") for power in range(-6, 5) for digit in (1, 2, 5)]
+LETTERS = 16.0  # of a printed legend's or title's line, to the inch
+NARROWEST = {True: 1.4, False: 2.3}  # inches of a printed panel: square ones, others
+COMFORTABLE, MARKED = 3.2, 7  # inches of a panel that may stand beside another; marks of a line
+LOG_TICKS = [float(f"{digit}e{power}") for power in range(-6, 5) for digit in (1, 2, 3, 5)]
 LOG_WORDS = [f"{value:g}" for value in LOG_TICKS]
 
 
@@ -77,51 +82,55 @@ class Panel:
 
 def draw_panels(
     panels: Sequence[Panel], columns: int = 1, page: Sequence[Panel] | None = None
-) -> tuple[Figure, dict[str, Any]]:
-    """Return the printed figure, with so many columns, and the page's, one panel below another.
+) -> tuple[Printed[Panel], dict[str, Any]]:
+    """Return what prints the panels in a width of inches, and the page's figure, one below another.
 
     Args:
         panels: What is printed.
-        columns: Panels side by side in print.
+        columns: Panels side by side in print, fewer where it is narrow.
         page: What the page shows where a reader's own choice of lines does better than panels.
     """
-    return _print(panels, columns), _page(page or panels)
-
-
-def _labels(panels: Sequence[Panel]) -> list[str]:
-    return list(dict.fromkeys(line.label for panel in panels for line in panel.lines))
+    return Printed(partial(_print, columns), panels), _page(page or panels)
 
 
 def _legend(panels: Sequence[Panel]) -> list[str]:
     """Return what a legend must name: nothing where titles do, or where there is one line."""
-    labels = _labels(panels)
+    labels = list(dict.fromkeys(line.label for panel in panels for line in panel.lines))
     told = all([line.label for line in panel.lines] == [panel.title] for panel in panels)
     return labels if len(labels) > 1 and not told else []
 
 
-def _print(panels: Sequence[Panel], columns: int) -> Figure:
+def _print(columns: int, panels: Sequence[Panel], width: float) -> Figure:
     from matplotlib import rc_context
 
+    columns = max(columns, int(width // COMFORTABLE))
+    columns = max(1, min(columns, len(panels), int(width // NARROWEST[panels[0].equal])))
     rows = math.ceil(len(panels) / columns)
     labels = _legend(panels)
-    across = max(1, min(3, LINE_LENGTH // (8 + max(map(len, labels), default=0))))
-    height = (2.3 if columns == 1 else 2.1) * rows + 0.17 * math.ceil(len(labels) / across) + 0.2
+    line = int(LETTERS * width)
+    words = {label: broken(names.in_words(label), line - 6) for label in labels}
+    longest = max((len(part) for text in words.values() for part in text.split("\n")), default=0)
+    across = max(1, min(4, line // (8 + longest)))
+    named = sum(text.count("\n") + 1 for text in words.values())
+    tall = min(2.6, width / columns + 0.2) if panels[0].equal else 2.3 if columns == 1 else 2.1
+    height = tall * rows + 0.17 * math.ceil(named / across) + 0.2
     with rc_context(PRINT):
-        figure = print_figure(height)
+        figure = print_figure(height, width)
         grid = figure.subplots(rows, columns, squeeze=False)
         handles: dict[str, Any] = {}
         for place, axes in enumerate(grid.flat):
             if place >= len(panels):
                 axes.remove()
                 continue
-            handles |= _print_panel(axes, panels[place])
+            handles |= _print_panel(axes, panels[place], max(10, int(13 * (width / columns - 0.6))))
         if labels:
             shown = [handles[label] for label in labels]
-            figure.legend(shown, labels, loc="outside lower left", ncols=across, handlelength=2.6)
+            texts = [words[label] for label in labels]
+            figure.legend(shown, texts, loc="outside lower left", ncols=across, handlelength=2.6)
     return figure
 
 
-def _print_panel(axes: Axes, panel: Panel) -> dict[str, Any]:
+def _print_panel(axes: Axes, panel: Panel, letters: int) -> dict[str, Any]:
     """Draw a panel; return the handle of each line by its label."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -136,7 +145,9 @@ def _print_panel(axes: Axes, panel: Panel) -> dict[str, Any]:
             color=look.colour,
             linestyle=PRINT_DASHES[look.dash] if "lines" in line.mode else "none",
             linewidth=look.width,
-            marker="o" if line.mode == "markers" else None,
+            marker=look.mark or ("o" if line.mode == "markers" else None),
+            markevery=max(1, math.ceil(len(y) / MARKED)),
+            markerfacecolor="white" if look.hollow else look.colour,
             label=line.label,
         )
         if line.sizes:
@@ -147,7 +158,9 @@ def _print_panel(axes: Axes, panel: Panel) -> dict[str, Any]:
         handles[line.label] = drawn[0]
     if panel.equal:
         axes.axline((0, 0), slope=1, color=GREY, linewidth=0.8, linestyle=":")
-    axes.set(title=wrapped(panel.title), xlabel=panel.x_title, ylabel=panel.y_title)
+    title = broken(names.in_words(panel.title), letters)
+    x_title, y_title = (names.in_words(text) for text in (panel.x_title, panel.y_title))
+    axes.set(title=title, xlabel=broken(x_title, letters), ylabel=broken(y_title, 28))
     axes.set(xlim=panel.x_range, ylim=panel.y_range)
     if panel.scale == "log":
         axes.yaxis.set_major_locator(FixedLocator(LOG_TICKS))
@@ -230,8 +243,7 @@ def _page_line(figure: go.Figure, line: Line, row: int, named: bool) -> None:
 
 
 def _faded(colour: str) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.15)"
+    return f"rgba({','.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))},0.15)"
 
 
 def _floats(values: Values) -> list[float]:

@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from analysis.pictures import optuna_figures as plots_optuna
 from analysis.pictures.grid import search_grid
 from analysis.pictures.lines import Line, Panel, draw_panels
+from analysis.pictures.parallel import parallel
 from analysis.pictures.style import BLUE, GREY, SKY, Picture, Style, counted, listed, number
 from analysis.studies import Study
 from r2d_ray.records import TrialRecord
@@ -142,7 +143,7 @@ def _parallel(rebuilt: optuna.Study, space: SearchSpace) -> Picture:
         f"Each finished trial as a line through its {space.metric} and its fields; the better, "
         f"the darker. Best first: {words}."
     )
-    figures = plots_optuna.parallel(rebuilt, space.metric)
+    figures = parallel(rebuilt, space.metric)
     return Picture("parallel", "Fields of all finished trials", description, *figures)
 
 
@@ -190,9 +191,8 @@ def _curves(rebuilt: optuna.Study, space: SearchSpace) -> Picture | str:
         tuple(line for _, line in lines),
     )
     description = f"Validation {space.metric} by step, first to last: {listed(ends)}."
-    return Picture(
-        "search-curves", "Training curves of the search", description, *draw_panels([panel])
-    )
+    title = "Training curves of the search"
+    return Picture("search-curves", title, description, *draw_panels([panel]))
 
 
 def _rung(study: Study, space: SearchSpace) -> Picture | str:
@@ -204,11 +204,12 @@ def _rung(study: Study, space: SearchSpace) -> Picture | str:
     ends = [*rung, *final, *(r.rung["value"] for r in pruned)]
     room = 0.06 * (max(ends) - min(ends)) or 0.05
     limits = (min(ends) - room, max(ends) + room)
-    lines = [_dots("finished", rung, final, BLUE, done)]
+    lines = [_dots("finished", rung, final, Style(BLUE), done)]
     if pruned:
         # They have no final score: they stand at the foot.
         foot = [limits[0] + room / 3] * len(pruned)
-        lines.append(_dots("pruned", [r.rung["value"] for r in pruned], foot, GREY, pruned))
+        places = [r.rung["value"] for r in pruned]
+        lines.append(_dots("pruned", places, foot, Style(GREY, mark="X"), pruned))
     step = f"{done[0].rung['step']:.0f}"
     panel = Panel(
         "", f"best {space.metric} up to the rung, step {step}", f"final {space.metric}",
@@ -225,16 +226,15 @@ def _rung(study: Study, space: SearchSpace) -> Picture | str:
     if pruned:
         ended = listed([f"trial {r.trial}: {number(r.rung['value'])}" for r in pruned])
         description += f" Pruned after the rung, without an end, at the foot: {ended}."
-    return Picture(
-        "rung", "The pruner's rung and the final score", description, *draw_panels([panel])
-    )
+    title = "The pruner's rung and the final score"
+    return Picture("rung", title, description, *draw_panels([panel]))
 
 
 def _dots(
-    label: str, x: list[float], y: list[float], colour: str, records: list[TrialRecord]
+    label: str, x: list[float], y: list[float], style: Style, records: list[TrialRecord]
 ) -> Line:
     notes = [f"trial {record.trial}" for record in records]
-    return Line(label, x, y, Style(colour), mode="markers", notes=notes)
+    return Line(label, x, y, style, mode="markers", notes=notes)
 
 
 def _correlation(rung: list[float], final: list[float]) -> str:

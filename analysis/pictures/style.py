@@ -4,28 +4,63 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import textwrap
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
     from matplotlib.figure import Figure
 
 
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Printed(Generic[Item]):
+    """A printed figure of many parts (maps, panels): all on one sheet, or on several of a page."""
+
+    draw: Callable[[Sequence[Item], float], Figure]
+    items: Sequence[Item]
+
+    def __call__(self, width: float) -> Figure:
+        """Return all parts in one figure of this width in inches."""
+        return self.draw(self.items, width)
+
+    def sheets(self, width: float, tallest: float) -> tuple[Printed[Item], ...]:
+        """Return the fewest figures of about equally many parts that are no taller, in inches."""
+        for count in range(1, len(self.items) + 1):
+            size = math.ceil(len(self.items) / count)
+            places = range(0, len(self.items), size)
+            found = tuple(Printed(self.draw, self.items[i : i + size]) for i in places)
+            if all(sheet(width).get_figheight() <= tallest for sheet in found):
+                break
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A picture: `name` is its file's name, `description` says in words what it shows.
 
-    `print_figure` is drawn by matplotlib; `page_figure` is a Plotly figure as JSON values, None
-    where the page shows the printed one.
+    `draw` makes the printed figure, by matplotlib, for a width in inches; `page_figure` is a Plotly
+    figure as JSON values, None where the page shows the printed one; `caption` is one sentence for
+    a paper.
     """
 
     name: str
     title: str
     description: str
-    print_figure: Figure
+    draw: Callable[[float], Figure]
     page_figure: dict[str, Any] | None = None
+    caption: str = ""
+
+    @property
+    def print_figure(self) -> Figure:
+        """The printed figure at the report's width, drawn anew."""
+        return self.draw(PRINT_WIDTH)
 
 
 BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
@@ -51,7 +86,9 @@ METHODS_SHOWN = {
 
 PRINT_DASHES = ("-", "--", ":", "-.")
 PAGE_DASHES = ("solid", "dash", "dot", "dashdot")
-PRINT_WIDTH = 5.5  # inches: the width of a column of text
+PRINT_WIDTH = 5.5  # inches: the width of the report's pictures
+MARKS = "os^DvPX*<>phd8H"
+"""Marks of printed lines, one a method: they tell lines apart where there is no colour."""
 LONG_NAME = 24  # characters
 FAINT = "rgba(128,128,128,0.25)"
 PRINT: dict[Any, Any] = {
@@ -75,6 +112,8 @@ PRINT: dict[Any, Any] = {
     "axes.linewidth": 0.7,
     "lines.linewidth": 1.6,
     "lines.markersize": 4.5,
+    "pdf.fonttype": 42,  # letters as letters (TrueType), as publishers ask
+    "text.parse_math": False,  # a label may hold any number of dollar signs
     "svg.hashsalt": "r2d_ray",  # else the marks of an SVG are named at random
     "savefig.dpi": 200,
 }
@@ -83,11 +122,16 @@ PRINT: dict[Any, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How one arm is drawn: `dash` is a place in `PRINT_DASHES` and `PAGE_DASHES`."""
+    """How one arm is drawn: `dash` is a place in `PRINT_DASHES` and `PAGE_DASHES`.
+
+    `mark` is matplotlib's, of printed lines; a setting's marks after the method's own are hollow.
+    """
 
     colour: str
     dash: int = 0
     width: float = 1.6
+    mark: str = ""
+    hollow: bool = False
 
 
 def styles(methods: Mapping[str, str]) -> dict[str, Style]:
@@ -97,16 +141,23 @@ def styles(methods: Mapping[str, str]) -> dict[str, Style]:
         methods: The method of each arm, in the order of the study.
     """
     seen: dict[str, int] = {}
-    found = {}
+    found: dict[str, Style] = {}
     for arm, method in methods.items():
         place = seen.setdefault(method, 0)
         seen[method] += 1
         colour, dash = METHODS_SHOWN.get(method, (GREY, 2))
-        found[arm] = Style(colour, (dash + place) % len(PAGE_DASHES), 1.1 if place else 1.6)
+        known = list(METHODS_SHOWN).index(method) if method in METHODS_SHOWN else len(found)
+        found[arm] = Style(
+            colour,
+            (dash + place) % len(PAGE_DASHES),
+            1.1 if place else 1.6,
+            MARKS[(known + place) % len(MARKS)],
+            bool(place),
+        )
     return found
 
 
-def print_figure(height: float, width: float = PRINT_WIDTH) -> Figure:
+def print_figure(height: float, width: float) -> Figure:
     """Return an empty figure, in inches; draw on it within `matplotlib.rc_context(PRINT)`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -164,6 +215,29 @@ def wrapped(name: str) -> str:
         return name
     method, dash, setting = name.partition("-")
     return method + dash.replace("-", "\n") + setting.replace(",", ",\n")
+
+
+def broken(name: str, letters: int = LONG_NAME) -> str:
+    """Return a printed name on several lines if it is long."""
+    return "\n".join(textwrap.wrap(drawable(name), letters)) or name
+
+
+def drawable(text: str) -> str:
+    """Return a text in letters that the print font has; others (emoji, say) by their names."""
+    has = _letters()
+    return "".join(c if c in " \n" or ord(c) in has else _named(c) for c in text)
+
+
+def _named(char: str) -> str:
+    name = unicodedata.name(char, "IDEOGRAPH")
+    return f"(U+{ord(char):04X})" if "IDEOGRAPH" in name else f"({name.lower()})"
+
+
+@cache
+def _letters() -> frozenset[int]:
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(get_font(findfont(PRINT["font.family"])).get_charmap())
 
 
 def counted(count: int, noun: str) -> str:

@@ -1,7 +1,8 @@
-"""One table, five forms: Markdown, HTML, LaTeX, CSV and tidy Parquet, none of them live.
+"""One table, four forms: Markdown, HTML, CSV and tidy Parquet, none of them live.
 
-A label or a note may hold anything a data set holds: markup, formulas and commands come out as the
-text that they are. Numbers are rounded for people; the tidy form keeps the raw values.
+A label or a note may hold anything a data set holds: markup and formulas come out as the text that
+they are. Numbers are rounded for people; the tidy form keeps the raw values. LaTeX is made by
+`analysis/paper`, for its page.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import csv
 import html
 import io
 import re
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,20 +28,12 @@ PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 MARKDOWN = str.maketrans(
     {c: f"\\{c}" for c in "\\`*_[]|~$#"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 )
-LATEX = str.maketrans(
-    {c: f"\\{c}" for c in "{}$&#_%"}
-    | {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
-    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"}
-    | {"[": "{[}", "]": "{]}", "*": "{*}"}  # after a row's end they would be its arguments
-)
-LIGATURE = re.compile(r"([-,'`])(?=\1)")
-"""Pairs that LaTeX would set as one sign."""
 
 
 def write_table(table: Table, folder: Path) -> tuple[Path, ...]:
-    """Write `<name>.md`, `.html`, `.tex`, `.csv` and `.parquet` and return their paths."""
+    """Write `<name>.md`, `.html`, `.csv` and `.parquet` and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {".md": to_markdown, ".html": to_html, ".tex": to_latex, ".csv": to_csv}
+    texts = {".md": to_markdown, ".html": to_html, ".csv": to_csv}
     paths = []
     for ending, form in texts.items():
         path = folder / f"{table.name}{ending}"
@@ -102,38 +94,6 @@ def _html_class(table: Table, column: Column) -> str:
     numeric = is_numeric(table, column)
     names = [name for name, on in (("number", numeric), ("published", column.published)) if on]
     return f' class="{" ".join(names)}"' if names else ""
-
-
-def to_latex(table: Table) -> str:
-    """Return the table as a floating LaTeX table; it needs the package booktabs, and UTF-8."""
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
-    lines.append(rf"\label{{tab:{re.sub('[^A-Za-z0-9]+', '-', table.name)}}}")
-    if table.rows:
-        sides = "".join("r" if is_numeric(table, column) else "l" for column in table.columns)
-        heads = [_latex(heading(column)) for column in table.columns]
-        lines += [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", _latex_row(heads), r"\midrule"]
-        for row in table.rows:
-            lines.append(_latex_row([_latex_cell(row.get(c.key)) for c in table.columns]))
-        lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\par\footnotesize {_latex(note)}" for note in table.notes]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
-
-
-def _latex_row(cells: list[str]) -> str:
-    return " & ".join(cells) + r" \\"
-
-
-def _latex_cell(value: Cell | Number) -> str:
-    text = shown(value)
-    if isinstance(value, str):
-        return _latex(text)
-    text = re.sub(r"-(?=[0-9])", "$-$", text)
-    return text.replace("±", r"$\pm$").replace("[", "{[}").replace("]", "{]}")
-
-
-def _latex(text: str) -> str:
-    text = "".join(c for c in one_line(text) if unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
-    return LIGATURE.sub(r"\1{}", text.translate(LATEX))
 
 
 def to_csv(table: Table) -> str:

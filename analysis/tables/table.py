@@ -1,4 +1,4 @@
-"""Table: what a report's tables are before they become Markdown, HTML, LaTeX, CSV or Parquet."""
+"""Table: what a report's tables are before they become Markdown, HTML, CSV, Parquet or LaTeX."""
 
 from __future__ import annotations
 

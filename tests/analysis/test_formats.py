@@ -1,4 +1,4 @@
-"""Five forms of a table: what people read, and that no cell comes alive in any of them."""
+"""Four forms of a table: what people read, and that no cell comes alive in any of them."""
 
 import csv
 import io
@@ -16,7 +16,6 @@ from analysis.tables.formats import (
     tidy,
     to_csv,
     to_html,
-    to_latex,
     to_markdown,
     to_parquet,
     write_table,
@@ -116,18 +115,6 @@ def test_csv_gives_every_number_a_cell_of_its_own() -> None:
     ]
 
 
-def test_latex_of_numbers() -> None:
-    text = to_latex(NUMBERS)
-    assert r"\begin{tabular}{lrrr}" in text
-    assert r"Method & Seeds & F1, \% & F1, \% (published) \\" in text
-    assert r"r2d\_c & 3 & 60.5 $\pm$ 1.2 {[}59.0, 62.0{]} & 60.58 \\" in text
-    assert [rule for rule in ("toprule", "midrule", "bottomrule") if f"\\{rule}" in text] == [
-        "toprule",
-        "midrule",
-        "bottomrule",
-    ]
-
-
 def test_html_marks_published_columns() -> None:
     text = to_html(NUMBERS)
     assert '<th scope="col" class="number published">F1, % (published)</th>' in text
@@ -165,11 +152,10 @@ def test_parquet_comes_back_as_it_was_with_title_and_notes(tmp_path) -> None:
 
 def test_a_table_without_rows_keeps_title_and_reason_in_every_form(tmp_path) -> None:
     empty = Table("ablation", "Parts", (), (), ("no ablation among these studies",))
-    for form in (to_markdown, to_html, to_latex):
+    for form in (to_markdown, to_html):
         assert "no ablation among these studies" in form(empty)
         assert "Parts" in form(empty)
     assert "<table" not in to_html(empty)
-    assert "tabular" not in to_latex(empty)
     paths = write_table(empty, tmp_path)
     assert pd.read_parquet(paths[-1]).empty
 
@@ -177,9 +163,9 @@ def test_a_table_without_rows_keeps_title_and_reason_in_every_form(tmp_path) -> 
 def test_write_table_writes_every_form(tmp_path) -> None:
     paths = write_table(NUMBERS, tmp_path / "tables")
     assert [path.name for path in paths] == [
-        f"main.{ending}" for ending in ("md", "html", "tex", "csv", "parquet")
+        f"main.{ending}" for ending in ("md", "html", "csv", "parquet")
     ]
-    assert paths[3].read_bytes().decode() == to_csv(NUMBERS)
+    assert paths[2].read_bytes().decode() == to_csv(NUMBERS)
 
 
 @settings(max_examples=50)
@@ -273,37 +259,6 @@ def test_markdown_rows_keep_their_width_and_show_any_text(
         plain = [c.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") for c in read]
         assert plain == [one_line(cell) for cell in row]
     assert not re.search("[<>]", "".join(lines))
-
-
-ESCAPES = re.compile(
-    r"\\[{}$&#_%]|\\text(?:backslash|asciicircum|asciitilde|less|greater|bar|quotedbl)\{\}"
-    r"|\{[\[\]*]\}|(?<=[-,'`])\{\}"
-)
-
-
-@settings(max_examples=50)
-@given(GRIDS, TEXT)
-def test_latex_has_no_command_but_its_own_and_rows_of_one_width(
-    cells: list[list[str]], note: str
-) -> None:
-    lines = to_latex(texts(cells, note)).splitlines()
-    start, end = lines.index("\\toprule"), lines.index("\\bottomrule")
-    rows = [line for line in lines[start + 1 : end] if line != "\\midrule"]
-    assert len(rows) == len(cells)
-    for row in rows:
-        body = ESCAPES.sub("", row.removesuffix(" \\\\"))
-        assert body.count(" & ") == len(cells[0]) - 1 == body.count("&")
-        assert not re.search(r"[\\{}$#_%^~<>|\"\[\]*\x00-\x1f]", body)
-    for line in lines[end + 2 : -1]:
-        assert not re.search(
-            r"[\\{}$#%^~]", ESCAPES.sub("", line.removeprefix("\\par\\footnotesize "))
-        )
-
-
-def test_latex_takes_no_cell_for_an_argument_of_the_row_before_it() -> None:
-    text = to_latex(texts([["h"], ["a"], ["[2em]"], ["*"]]))
-    assert "{[}2em{]}" in text
-    assert "{*}" in text
 
 
 def test_tidy_of_texts_alone_has_no_line() -> None:

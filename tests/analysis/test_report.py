@@ -10,11 +10,14 @@ from small_study import write_comparison
 
 from analysis.__main__ import main
 from analysis.page.render import MAX_BYTES
+from analysis.paper.paper import FILES
+from analysis.paper.pictures import WIDTHS
 from r2d_ray.records import TrialRecord, write_jsonl
 
 pytestmark = pytest.mark.timeout(180)  # whole reports, each with thousands of draws
 
 Damage = Callable[[Path], None]
+Capsys = pytest.CaptureFixture[str]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -39,11 +42,45 @@ def test_a_report_is_a_page_with_tables_and_pictures_beside_it(written: Path) ->
     page = (written / "index.html").read_text(encoding="utf-8")
     assert len(page.encode()) <= MAX_BYTES
     endings = {path.suffix for path in (written / "tables").iterdir()}
-    assert endings == {".md", ".html", ".tex", ".csv", ".parquet"}
+    assert endings == {".md", ".html", ".csv", ".parquet"}
     assert {path.suffix for path in (written / "pictures").iterdir()} == {".svg", ".png"}
     for path in [*(written / "tables").glob("*.md"), *(written / "pictures").glob("*.svg")]:
         kind = path.parent.name.removesuffix("s")
         assert f'id="{kind}-{path.stem}"' in page
+
+
+def test_a_paper_stands_beside_the_report(tmp_path: Path, capsys: Capsys) -> None:
+    study, out, paper = write_comparison(tmp_path), tmp_path / "report", tmp_path / "paper"
+    for _ in range(2):  # the second one replaces the first
+        code, said, _ = run(capsys, study, "--out", out, "--paper", paper)
+        assert code == 0
+        assert said.splitlines()[1].endswith(f"pictures: {paper / 'main.tex'}")
+    assert {path.name for path in paper.iterdir()} == {*FILES, "paper.json", "tables", "pictures"}
+    tables = (paper / "tables.tex").read_text(encoding="utf-8")
+    for name in (path.stem for path in (paper / "tables").iterdir()):
+        assert f"\\input{{tables/{name}}}" in tables
+    assert "% not written: ablation: no ablation of r2d among these studies" in tables
+    drawn = {path.stem for path in (out / "pictures").glob("*.svg")}
+    for ending in ("pdf", "svg"):
+        found = {path.name for path in (paper / "pictures").glob(f"*.{ending}")}
+        assert found == {f"{name}-{size}.{ending}" for name in drawn for size in WIDTHS}
+
+
+@pytest.mark.parametrize("place", ["report", "report/paper", ".", "small/x/..", "file", "other"])
+def test_a_place_for_a_paper_that_holds_other_things_is_refused(
+    place: str, tmp_path: Path, capsys: Capsys
+) -> None:
+    study = write_comparison(tmp_path)
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("x")
+    arguments = ("--out", tmp_path / "report", "--paper", tmp_path / place)
+    code, _, err = run(capsys, study, *arguments)
+    assert code == 2
+    assert "--paper" in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "report").exists()
+    assert (tmp_path / "other" / "thesis.tex").read_text() == "x"
 
 
 def test_the_summary_names_what_separates(written: Path) -> None:

@@ -21,7 +21,10 @@ FORBIDDEN = {
     *("socket", "urllib", "http", "requests", "subprocess"),
 }
 HEAVY = {"torch", "ray", "transformers", "datasets", "deepspeed"}
-ORDER = ["published stats", "studies", "groups", "tables pictures", "page", "report notebook"]
+ORDER = [
+    *("names published stats", "studies", "groups", "tables pictures", "page paper", "place"),
+    "report notebook",
+]
 """From left to right: a room may import those of earlier lines, and itself."""
 MAX_LINES = 250
 MAX_FUNCTION = 45
