@@ -55,10 +55,9 @@ def compare_command(args: argparse.Namespace) -> int:
     concurrency = plan.concurrency(capacity)
     ComparisonRun(plan).check()
     quiet = args.verbosity == "quiet"
-    random = list(filter(None, [plan.info.random_weights]))
     say = console.screen(args.as_json)
     if not quiet:
-        console.say_lines(say, [*card_lines(plan.info.data_card), *random])
+        console.say_lines(say, [*card_lines(plan.info.data_card), *plan.info.on_weights])
     if args.dry_run:
         console.print_lines([*fold_plan_lines(plan), *arm_lines(plan, capacity, concurrency)])
         if args.show_row:
@@ -72,7 +71,7 @@ def compare_command(args: argparse.Namespace) -> int:
     if args.as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        console.print_lines(["", *table_lines(result), *random])
+        console.print_lines(["", *table_lines(result), *plan.info.on_weights])
     return exit_code(result)
 
 

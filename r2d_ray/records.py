@@ -1,7 +1,7 @@
 """What runs write and analysis reads: TrialRecord, Prediction, StudyInfo, as JSON.
 
-Records are the only border between training and analysis: no log parsing, no pickles, no meaning
-in path names. `SCHEMA_VERSION` grows when a reader must change.
+The only border between training and analysis: no log parsing, no pickles, no meaning in path names.
+`SCHEMA_VERSION` grows when a reader must change.
 """
 
 from __future__ import annotations
@@ -55,8 +55,7 @@ class TrialRecord(_Record):
     for trials that were evaluated there; `arm` is the run's name in a comparison, `fold` its fold
     from 1; `judge` is room for a judge's scores. With several `seeds` scores are means over them,
     `counts` sums, the rest is the first seed's.
-    Scores are finite. A logged value may be none of a number (a gradient norm of an overflow):
-    it is null in the file.
+    Scores are finite. A logged value may be no number (a gradient norm of an overflow): null.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -193,6 +192,12 @@ class StudyInfo(_Record):
     def random_weights(self) -> str | None:
         """What must be said wherever a model that was not pretrained is named; None of others."""
         return not_pretrained(self.config.get("model"), self.data_card.get("rows", {}).get("train"))
+
+    @property
+    def on_weights(self) -> list[str]:
+        """What must be said of where the weights come from, a line each."""
+        at = self.config.get("model_revision")
+        return list(filter(None, [self.random_weights, at and f"weights: revision {at}"]))
 
 
 def file_slug(name: str) -> str:

@@ -60,10 +60,9 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
     concurrency = plan.concurrency(capacity)
     SearchRun(plan).check()
     quiet = args.verbosity == "quiet"
-    random = list(filter(None, [plan.info.random_weights]))
     say = console.screen(args.as_json)
     if not quiet:
-        console.say_lines(say, [*card_lines(plan.info.data_card), *random])
+        console.say_lines(say, [*card_lines(plan.info.data_card), *plan.info.on_weights])
         if plan.dropped_fields and plan.settings.num_samples > 1:
             fixed = ", ".join(plan.dropped_fields)
             console.say_lines(say, [f"not searched because method or flags fix them: {fixed}"])
@@ -79,7 +78,9 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
     if args.as_json:
         print(json.dumps(result, ensure_ascii=False))
     else:
-        console.print_lines(["", *table_lines(result), *random, *end_lines(result, again)])
+        console.print_lines(
+            ["", *table_lines(result), *plan.info.on_weights, *end_lines(result, again)]
+        )
     return exit_code(result)
 
 

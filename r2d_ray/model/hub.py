@@ -35,38 +35,42 @@ def only_local(name: str) -> bool:
     return Path(name).is_dir() or not hub_answers()
 
 
-def check_hub_weights(name: str, revision: str | None) -> None:
-    """Raise UserError unless the hub, or its cache on this machine, has safetensors of a model.
+def weights_revision(name: str, revision: str | None) -> str | None:
+    """Return the revision that has a model's safetensors, on the hub or in its cache here.
 
-    Only names are asked for. Where converted weights wait in a pull request, the line names it.
+    It is the one asked for; where the default branch has none, the converter's pull request. Only
+    names are asked for, no weights.
+
+    Raises:
+        UserError: if neither has them, or the hub does not say.
     """
     if only_local(name):
         cached = [
             try_to_load_from_cache(name, file, revision=revision) for file in (WEIGHTS, INDEX)
         ]
         if any(isinstance(path, str) for path in cached):
-            return
+            return revision
         raise UserError(
             f"--model {name}: no {WEIGHTS} in the cache, and the hub cannot be reached "
-            "(allowed: a folder, or a model that was loaded before)"
+            "(allowed: a folder, or a model and --model-revision that were loaded before)"
         )
     hub = HfApi(endpoint=constants.ENDPOINT)
     try:
         if any(hub.file_exists(name, file, revision=revision) for file in (WEIGHTS, INDEX)):
-            return
+            return revision
         found = None if revision else converted(hub, name)
     except Exception as error:  # whichever the client's transport raises
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"--model {name}: the hub does not say which weights it has: {why}"
         ) from None
+    if found:
+        return found
     at = f" at revision {revision}" if revision else ""
-    way = (
-        f"--model-revision {found}, where the hub's own converter put them"
-        if found
-        else "a revision that has them: --model-revision REV, or a folder by save_pretrained"
+    raise UserError(
+        f"--model {name}: the hub has no {WEIGHTS}{at} (allowed: a revision that has them: "
+        "--model-revision REV, or a folder by save_pretrained)"
     )
-    raise UserError(f"--model {name}: the hub has no {WEIGHTS}{at} (allowed: {way})")
 
 
 def converted(hub: HfApi, name: str) -> str | None:

@@ -18,7 +18,9 @@ from r2d_ray.training.deepspeed_file import check_deepspeed
 
 
 def with_model(config: TrainConfig) -> TrainConfig:
-    """Return the config with its model as every process may name it: a folder by its whole path.
+    """Return the config with its model as every process may name it.
+
+    A folder has its whole path, a hub model the revision that has its safetensors.
 
     Raises:
         UserError: for a model outside the T5 family, weights that are not those of its
@@ -27,7 +29,7 @@ def with_model(config: TrainConfig) -> TrainConfig:
     if config.model in SCRATCH_MODELS:
         return config
     from r2d_ray.model.checkpoint import check_weights
-    from r2d_ray.model.hub import check_hub_weights
+    from r2d_ray.model.hub import weights_revision
     from r2d_ray.model.t5 import check_checkpoint, load_tokenizer
 
     architecture = check_checkpoint(config)
@@ -35,7 +37,8 @@ def with_model(config: TrainConfig) -> TrainConfig:
     if folder.is_dir():
         check_weights(folder, architecture)
     else:
-        check_hub_weights(config.model, config.model_revision)
+        revision = weights_revision(config.model, config.model_revision)
+        config = config.model_copy(update={"model_revision": revision})
     load_tokenizer(config, ())
     if not folder.is_dir():
         return config

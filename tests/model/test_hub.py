@@ -130,7 +130,6 @@ def test_a_model_with_safetensors_is_planned_by_name_and_loads(
 REFUSED = {
     "old": r"the hub has no model.safetensors \(allowed: a revision that has them: "
     r"--model-revision REV, or a folder",
-    "converted": r"the hub has no model.safetensors \(allowed: --model-revision refs/pr/2, where",
     "imitated": r"the hub has no model.safetensors \(allowed: a revision that has them",
     "missing": r"--model toy/missing: ",
 }
@@ -143,6 +142,9 @@ def test_a_model_without_them_is_refused_in_the_plan(hub: list[str], name: str) 
     assert "\n" not in str(refused.value)
 
 
-def test_the_revision_that_the_refusal_names_loads(hub: list[str]) -> None:
-    assert with_model(config("converted", "refs/pr/2")).model_revision == "refs/pr/2"
+@pytest.mark.parametrize("asked", [None, "refs/pr/2"])
+def test_weights_of_the_hubs_own_converter_are_found_kept_in_the_config_and_load(
+    hub: list[str], asked: str | None
+) -> None:
+    assert with_model(config("converted", asked)).model_revision == "refs/pr/2"
     load_weights("toy/converted", "refs/pr/2")
