@@ -26,6 +26,7 @@ CAPTIONS = {
     "plausibility": "Similarity of rationales to their references, over all test rows and by right "
     "and wrong predictions",
     "per_class": "Scores by class on the test set",
+    "sub_populations": "Scores by sub-population of the test set, with 95 % intervals",
     "calibration": "Calibration of the label probabilities, and outputs outside the label set",
     "searches": "Searches: the best trial and trial 0, which has the default settings; one seed "
     "each",

@@ -151,7 +151,9 @@ def test_a_former_model_is_read_with_a_warning(
 ) -> None:
     code, error = predict(exported(tmp_path, prepared_dir, card={}), notes)
     assert code == EXIT_DONE
-    assert "version 0.2 or before" in error.splitlines()[0]
+    random, former = error.splitlines()[:2]
+    assert random.startswith("random weights: ")
+    assert "version 0.2 or before" in former
 
 
 @pytest.mark.parametrize("size", [1, 3, 7])

@@ -45,7 +45,7 @@ BYTES = st.binary(max_size=40) | st.sampled_from(
 )
 
 
-class Accepted(Exception):
+class Accepted(BaseException):
     """The command would start Ray now."""
 
 

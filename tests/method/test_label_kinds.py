@@ -132,6 +132,6 @@ def test_the_search_for_comparisons_finds_them(tmp_path: Path) -> None:
 def test_no_file_tells_kinds_apart_by_their_words() -> None:
     files = sorted(PACKAGE.rglob("*.py"))
     assert [place for path in files for place in words_compared(path)] == []
-    # `fixed` and `choices` are also keys of spaces and tables; `open` means nothing else.
+    # `fixed` and `choices` are also keys of spaces and tables; `open` is a pull request's too.
     literal = [path for path in files if '"open"' in path.read_text(encoding="utf-8")]
-    assert [path.relative_to(PACKAGE).as_posix() for path in literal] == [HERE]
+    assert [path.relative_to(PACKAGE).as_posix() for path in literal] == [HERE, "model/hub.py"]
