@@ -50,9 +50,11 @@ def outcome_lines(outcome: Outcome, asked: PredictSettings) -> list[str]:
     lines = []
     if outcome.cut:
         lines.append(f"{outcome.cut} rows are longer than the model reads and were cut")
+    if outcome.by_costs:
+        lines.append(f"{outcome.by_costs} labels are those of least cost, not the most probable")
     if asked.abstain_below is not None:
         lines.append(
-            f"{outcome.abstained} rows have no label: its probability is below "
+            f"{outcome.abstained} rows have no label: the most probable one is below "
             f"{asked.abstain_below:g}"
         )
     return [*lines, f"{outcome.rows} predictions: {asked.output}"]

@@ -145,6 +145,16 @@ def read_plain_yaml(path: Path) -> Any:
     return plain_yaml(text, str(path))
 
 
+def read_yaml_texts(path: Path) -> Any:
+    """Return the document of a YAML file with every scalar as its text: `no` is "no".
+
+    Raises:
+        UserError: as `read_plain_yaml`.
+    """
+    read_plain_yaml(path)
+    return yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)
+
+
 def plain_yaml(text: str | bytes, where: str) -> Any:
     """Return the one document of a YAML text, as plain values.
 

@@ -100,7 +100,10 @@ def result_lines(
         name = row if sds is None else f"{row}, mean over seeds"
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     said = {row: line for row, scores in table.items() if (line := calibration_line(scores))}
-    lines += [f"{row}: {line}" for row, line in list(said.items())[:1]]
+    lines += [
+        f"{row}{', means over seeds' if row in (spread or {}) else ''}: {line}"
+        for row, line in list(said.items())[:1]
+    ]
     signatures = {
         scores[k] for scores in table.values() for k in scores if k.endswith("_signature")
     }

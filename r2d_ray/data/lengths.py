@@ -173,11 +173,13 @@ def summary(lengths: np.ndarray) -> dict[str, float]:
 
 
 def length_warnings(tokens: Mapping[str, Mapping[str, Any]], limit: int) -> list[str]:
-    """Return a warning for every split of which `CUT_SHARE_TO_WARN` or more of the rows are cut."""
+    """Return a warning where `CUT_SHARE_TO_WARN` or more of a split's rows are cut."""
+    cut = {name: m for name, m in tokens.items() if m["share_cut"] >= CUT_SHARE_TO_WARN}
+    if not cut:
+        return []
+    shares = ", ".join(f"{measured['share_cut']:.1%} of {name}" for name, measured in cut.items())
+    fitting = max(measured["fitting_length"] for measured in cut.values())
     return [
-        f"{measured['share_cut']:.1%} of the {name} rows are longer than max_input_length {limit} "
-        f"and are cut; --set max_input_length={measured['fitting_length']} takes "
-        f"{FITTING_SHARE:.0%} of them whole"
-        for name, measured in tokens.items()
-        if measured["share_cut"] >= CUT_SHARE_TO_WARN
+        f"rows are longer than max_input_length {limit} and are cut: {shares}; "
+        f"--set max_input_length={fitting} takes {FITTING_SHARE:.0%} of each split whole"
     ]

@@ -15,10 +15,11 @@ from typing import Any
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.examples import Splits
+from r2d_ray.data.reading.delimited import separator_of
 from r2d_ray.errors import UserError, unknown
 from r2d_ray.method.label_kinds import FIXED
 from r2d_ray.records import StudyInfo
-from r2d_ray.storage import read_plain_yaml
+from r2d_ray.storage import read_yaml_texts
 
 Table = dict[str, dict[str, float]]
 Costs = tuple[tuple[float, ...], ...]
@@ -29,8 +30,8 @@ def read_costs(path: Path, labels: Sequence[str]) -> Table:
     """Return the cost of deciding a label where another is gold: `costs[gold][decided]`.
 
     Args:
-        path: CSV (a header of decided labels, a line for each gold one) or YAML (a mapping of
-            gold to a mapping of decided to cost).
+        path: CSV (a header of decided labels, a line for each gold one; commas, or semicolons and
+            decimal commas, or tabs) or YAML (a mapping of gold to a mapping of decided to cost).
         labels: The fixed label set.
 
     Raises:
@@ -38,7 +39,7 @@ def read_costs(path: Path, labels: Sequence[str]) -> Table:
             is no finite number of at least 0, or a right decision that costs more than a wrong one.
     """
     if path.suffix.lower() in (".yaml", ".yml"):
-        found = read_plain_yaml(path)
+        found = read_yaml_texts(path)  # `no` and `007` are labels, not a truth value and a 7
     elif path.suffix.lower() == ".csv":
         found = _read_csv(path)
     else:
@@ -67,8 +68,12 @@ def read_costs(path: Path, labels: Sequence[str]) -> Table:
 def _read_csv(path: Path) -> dict[str, dict[str, str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [line for line in csv.reader(file) if any(line)]
-    except (OSError, UnicodeError, csv.Error) as error:
+            separator = separator_of(file.readline())
+            file.seek(0)
+            lines = [line for line in csv.reader(file, delimiter=separator) if any(line)]
+    except OSError as error:
+        raise UserError(f"--costs {path}: cannot be read ({error.strerror})") from None
+    except (UnicodeError, csv.Error) as error:
         raise UserError(f"--costs {path}: cannot be read ({error})") from None
     if not lines:
         raise UserError(f"--costs {path}: empty (allowed: a header of labels and a line for each)")
@@ -78,7 +83,8 @@ def _read_csv(path: Path) -> dict[str, dict[str, str]]:
         if len(line) != len(head) or line[0] in found:
             said = f"{len(line)} cells, not {len(head)}" if len(line) != len(head) else "twice"
             raise UserError(f"--costs {path}:{number}: {line[0]!r}: {said}")
-        found[line[0]] = dict(zip(head[1:], line[1:], strict=True))
+        costs = [cell.replace(",", ".") if separator == ";" else cell for cell in line[1:]]
+        found[line[0]] = dict(zip(head[1:], costs, strict=True))
     return found
 
 

@@ -40,8 +40,19 @@ class Answer:
         return round(self.probabilities.get(self.label, 0.0) - max(others, default=0.0), DIGITS)
 
     def abstains(self, below: float | None) -> bool:
-        """Return whether the label is less probable than asked for."""
-        return below is not None and (self.probability or 0.0) < below
+        """Return whether no label is as probable as asked for.
+
+        Where costs decide, the label given may be less probable than another on purpose.
+        """
+        if below is None:
+            return False
+        named = self.label in self.probabilities
+        return not named or round(max(self.probabilities.values()), DIGITS) < below
+
+    @property
+    def by_costs(self) -> bool:
+        """Whether another label is more probable: costs decided."""
+        return self.margin is not None and self.margin < 0 < (self.probability or 0.0)
 
     def with_rationale(self, text: str) -> Answer:
         """Return the answer with this rationale."""

@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Outcome:
-    """What was written: rows, those without a label and those whose input was cut; tokens left."""
+    """What was written: rows, and those without a label, with a cut input, decided by costs."""
 
     rows: int = 0
     abstained: int = 0
     cut: int = 0
+    by_costs: int = 0
 
 
 class Listener:
@@ -138,6 +139,7 @@ def write_all(
         writer.write(chunk, answers)
         outcome.rows += len(answers)
         outcome.abstained += sum(answer.abstains(request.abstain_below) for answer in answers)
+        outcome.by_costs += sum(answer.by_costs for answer in answers)
         outcome.cut += sum(answer.cut_tokens > 0 for answer in answers)
     writer.end()
     return outcome

@@ -110,9 +110,15 @@ def test_from_a_twentieth_cut_on_the_card_warns(share: float, warned: int) -> No
     said = length_warnings({"train": {"share_cut": share, "fitting_length": 312}}, 192)
     assert len(said) == warned
     if warned:
-        assert said[0].startswith(f"{share:.1%} of the train rows")
-        assert "max_input_length 192" in said[0]
+        assert f"max_input_length 192 and are cut: {share:.1%} of train;" in said[0]
         assert "--set max_input_length=312" in said[0]
+
+
+def test_the_length_that_is_advised_does_for_every_split() -> None:
+    cut = {"share_cut": 0.5}
+    tokens = {"train": {**cut, "fitting_length": 312}, "test": {**cut, "fitting_length": 314}}
+    (said,) = length_warnings(tokens, 192)
+    assert "50.0% of train, 50.0% of test; --set max_input_length=314 takes 95% of each" in said
 
 
 def test_a_scratch_tokenizer_is_trained_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,9 @@ def test_what_has_no_probabilities_is_said() -> None:
 WRITTEN = {
     "costs.csv": "gold,yes,no\nyes,0,5\nno,1,0\n",
     "turned.csv": "gold,no,yes\n\nno,0,1\nyes,5,0\n",
+    "excel.csv": "\ufeff;yes;no\nyes;0,0;5,0\nno;1;0\n",
+    "tabs.csv": "gold\tyes\tno\nyes\t0\t5\nno\t1\t0\n",
+    "words.yaml": "yes: {yes: 0, no: 5}\nno: {yes: 1, no: 0}\n",  # truth values to YAML 1.1
     "costs.yaml": "'yes': {'yes': 0, 'no': 5}\n'no': {'yes': 1, 'no': 0}\n",
 }
 
@@ -174,7 +177,7 @@ WRITTEN = {
 @pytest.mark.parametrize("name", WRITTEN)
 def test_costs_are_read_by_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    path.write_text(WRITTEN[name])
+    path.write_text(WRITTEN[name], encoding="utf-8")
     assert read_costs(path, ("yes", "no")) == {
         "yes": {"yes": 0, "no": 5},
         "no": {"yes": 1, "no": 0},

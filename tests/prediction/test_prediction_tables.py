@@ -19,6 +19,7 @@ from r2d_ray.data.files import Record
 from r2d_ray.data.reading.streams import open_stream
 from r2d_ray.data.tables import read_parts
 from r2d_ray.prediction import predictor
+from r2d_ray.prediction.answers import Answer
 from r2d_ray.prediction.request import PredictRequest
 from r2d_ray.prediction.run import Listener, Outcome, predict_file
 
@@ -166,6 +167,18 @@ def test_a_higher_threshold_abstains_from_more(one: float, other: float) -> None
         assert 0 <= answer.probability <= 1
         assert answer.abstains(high) or not answer.abstains(low)
         assert not answer.abstains(0.0)
+
+
+def test_a_label_that_costs_chose_is_kept_where_another_is_probable_enough() -> None:
+    by_costs = Answer("no", {"yes": 0.69, "no": 0.31}, None, 0)
+    likely = Answer("yes", {"yes": 0.69, "no": 0.31}, None, 0)
+    assert [by_costs.by_costs, likely.by_costs] == [True, False]
+    for answer in (by_costs, likely):
+        assert not answer.abstains(0.69)
+        assert answer.abstains(0.7)
+    outside = Answer("maybe", {"yes": 0.69, "no": 0.31}, None, 0)
+    assert outside.abstains(0.01)
+    assert not outside.by_costs
 
 
 def test_a_label_below_the_threshold_is_empty_and_counted(model: Path, tmp_path: Path) -> None:

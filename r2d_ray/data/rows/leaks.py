@@ -156,9 +156,13 @@ def _remedy(parts: Mapping[str, Rows], asked: bool) -> str:
     return "if the note is another column, name it: --columns context=COLUMN"
 
 
+REMEDY = "--columns group=COLUMN keeps rows of one patient or document together"
+
+
 def shared_warnings(splits: Splits) -> list[str]:
     """Return what the user should know of contexts and texts that stand in two splits."""
     parts = dict(splits.items())
+    grouped = any(row.group != row.id for rows in parts.values() for row in rows)
     counts = Counter(row.context for rows in parts.values() for row in rows)
     most = most_repeats(counts.total())
     forms = {text for text, count in counts.items() if count > most}
@@ -183,7 +187,7 @@ def shared_warnings(splits: Splits) -> list[str]:
     if near and near != contexts:
         warnings.append(
             f"texts that differ in numbers alone and stand in two splits: {near} "
-            "(--columns group=COLUMN keeps rows of one patient or document together)"
+            f"({'they are of different groups' if grouped else REMEDY})"
         )
     return warnings
 
