@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import constants
+from huggingface_hub import constants, hf_api
 from transformers import T5Config, T5ForConditionalGeneration
+from transformers.utils import hub as transformers_hub
 
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.errors import UserError
@@ -100,6 +101,9 @@ def hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(constants, "ENDPOINT", address)
+    # Clients that live as long as the process took the hub's address when they were made.
+    monkeypatch.setattr(hf_api.api, "endpoint", address)
+    monkeypatch.setattr(transformers_hub, "_hf_api", None)
     template = address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
