@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from r2d_ray.cli.arguments import parser_for
 from r2d_ray.cli.command import (
     check_output_flags,
     exit_code,
@@ -27,7 +26,7 @@ from r2d_ray.study.settings import CompareSettings
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m r2d_ray.compare`; return its exit code."""
-    args = parse(parser_for("compare"), argv)
+    args = parse("compare", argv)
     return run_command(lambda: compare_command(args), args.verbosity)
 
 
@@ -48,6 +47,7 @@ def compare_command(args: argparse.Namespace) -> int:
     from r2d_ray.comparison.run import ComparisonRun, run_comparison
     from r2d_ray.data.card import card_lines
     from r2d_ray.data.inputs.shown import shown_row
+    from r2d_ray.evaluation.costs import cost_lines
 
     asked = settings_from(args, CompareSettings)
     address, capacity = find_cluster(asked, args.dry_run)
@@ -57,7 +57,8 @@ def compare_command(args: argparse.Namespace) -> int:
     quiet = args.verbosity == "quiet"
     say = console.screen(args.as_json)
     if not quiet:
-        console.say_lines(say, [*card_lines(plan.info.data_card), *plan.info.on_weights])
+        said = [*plan.info.on_weights, *cost_lines(plan.info)]
+        console.say_lines(say, [*card_lines(plan.info.data_card), *said])
     if args.dry_run:
         console.print_lines([*fold_plan_lines(plan), *arm_lines(plan, capacity, concurrency)])
         if args.show_row:

@@ -338,6 +338,11 @@ minutes on a CPU. `finetune`: pretrained weights and any data; its steps and len
 (search/budget.py). `paper`: the authors' budgets."""
 
 
+def may_use_hub(profile: str) -> bool:
+    """Return whether runs under a profile may ask the Hugging Face hub: all but `embedded`."""
+    return profile != "embedded"
+
+
 def build_config(values: Mapping[str, Any]) -> TrainConfig:
     """Return the config of these field values.
 

@@ -9,7 +9,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from r2d_ray.cli.arguments import parser_for
 from r2d_ray.cli.command import parse, quiet_libraries, run_command, settings_from
 from r2d_ray.cli.outputs import PredictSettings
 from r2d_ray.cli.row_progress import RowProgress
@@ -21,7 +20,7 @@ from r2d_ray.prediction.run import Outcome, predict_file
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m r2d_ray.predict`; return its exit code."""
-    args = parse(parser_for("predict"), argv)
+    args = parse("predict", argv)
     return run_command(lambda: predict_command(args), args.verbosity)
 
 

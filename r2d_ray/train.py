@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from r2d_ray.cli.arguments import parser_for
 from r2d_ray.cli.command import (
     check_output_flags,
     parse,
@@ -24,7 +23,7 @@ AGAIN = "a failed run is not rerun; another --name starts a new one"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m r2d_ray.train`; return its exit code."""
-    args = parse(parser_for("train"), argv)
+    args = parse("train", argv)
     return run_command(lambda: train_command(args), args.verbosity)
 
 

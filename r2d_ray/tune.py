@@ -10,7 +10,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from r2d_ray.cli.arguments import parser_for
 from r2d_ray.cli.command import (
     check_output_flags,
     exit_code,
@@ -29,7 +28,7 @@ AGAIN = "failed trials count as tried and are not rerun; --extend N adds new one
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `python -m r2d_ray.tune`; return its exit code."""
-    args = parse(parser_for("tune"), argv)
+    args = parse("tune", argv)
     return run_command(lambda: tune_command(args), args.verbosity)
 
 
@@ -52,6 +51,7 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
     from r2d_ray.cli.plans import plan_lines
     from r2d_ray.data.card import card_lines
     from r2d_ray.data.inputs.shown import shown_row
+    from r2d_ray.evaluation.costs import cost_lines
     from r2d_ray.search.plan import make_plan
     from r2d_ray.search.run import SearchRun, run_study
 
@@ -62,7 +62,8 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
     quiet = args.verbosity == "quiet"
     say = console.screen(args.as_json)
     if not quiet:
-        console.say_lines(say, [*card_lines(plan.info.data_card), *plan.info.on_weights])
+        said = [*plan.info.on_weights, *cost_lines(plan.info)]
+        console.say_lines(say, [*card_lines(plan.info.data_card), *said])
         if plan.dropped_fields and plan.settings.num_samples > 1:
             fixed = ", ".join(plan.dropped_fields)
             console.say_lines(say, [f"not searched because method or flags fix them: {fixed}"])

@@ -18,7 +18,7 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from r2d_ray.cli.arguments import normalise
+from r2d_ray.cli.arguments import normalise, parser_for
 from r2d_ray.cli.overrides import field_overrides
 from r2d_ray.errors import (
     EXIT_BAD_INPUT,
@@ -66,12 +66,17 @@ def run_command(act: Callable[[], int], verbosity: str) -> int:
             raise
         return EXIT_READER_LEFT
     except Exception as error:
-        if is_environment(error):
-            raise
-        if verbosity == "debug":
-            traceback.print_exc()
-        print_error(UserError(fault(error)))
-        return EXIT_FAULT
+        return faulty(error, debug=verbosity == "debug")
+
+
+def faulty(error: Exception, *, debug: bool) -> int:
+    """Print a fault of ours as one line; return its exit code. What the machine refuses goes on."""
+    if is_environment(error):
+        raise error
+    if debug:
+        traceback.print_exc()
+    print_error(UserError(fault(error)))
+    return EXIT_FAULT
 
 
 def is_environment(error: Exception) -> bool:
@@ -102,10 +107,12 @@ def print_error(error: UserError) -> None:
     print(f"error: {line}", file=sys.stderr)
 
 
-def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return the parsed arguments; bad usage ends the process with code 2."""
+def parse(command: str, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the parsed arguments; bad usage ends the process with code 2, a fault of ours 70."""
+    words = sys.argv[1:] if argv is None else argv
     try:
-        return parser.parse_args(normalise(sys.argv[1:] if argv is None else argv))
+        args: argparse.Namespace = parser_for(command).parse_args(normalise(words))
+        return args
     except UserError as error:
         print_error(error)
         raise SystemExit(EXIT_BAD_INPUT) from None
@@ -113,6 +120,8 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
         if reader_left():
             raise SystemExit(EXIT_READER_LEFT) from None
         raise
+    except Exception as error:
+        raise SystemExit(faulty(error, debug="debug" in words)) from None
 
 
 @contextmanager

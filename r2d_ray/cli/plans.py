@@ -19,7 +19,7 @@ def plan_lines(plan: StudyPlan, capacity: Capacity, concurrency: int) -> list[st
     once, per = ("once a seed", "trial and seed") if seeds > 1 else ("once", "trial")
     estimate = search_estimate(plan, capacity, concurrency)
     lines = [
-        *machine_lines(capacity),
+        *machine_lines(capacity, config),
         f"study {plan.name}: method {plan.method.name} on {plan.splits.name}",
         profile_line(settings.profile, config, plan.splits),
         f"trials {settings.num_samples}{each}, {concurrency} at once, at most {estimate.steps} "
@@ -41,7 +41,7 @@ def arm_lines(plan: ComparePlan, capacity: Capacity, concurrency: int) -> list[s
     configs, folds = [arm.config for arm in arms], max(1, len(plan.folds))
     estimate = comparison_estimate(configs, plan, capacity, concurrency, folds)
     lines = [
-        *machine_lines(capacity),
+        *machine_lines(capacity, arms[0].config),
         profile_line(plan.settings.profile, arms[0].config, plan.splits),
         f"{estimate.steps} optimiser steps in all",
         *estimate_lines(estimate),
@@ -54,10 +54,15 @@ def arm_lines(plan: ComparePlan, capacity: Capacity, concurrency: int) -> list[s
     return lines
 
 
-def machine_lines(capacity: Capacity) -> list[str]:
+def machine_lines(capacity: Capacity, config: TrainConfig) -> list[str]:
     """Return that the plan is for other machines than this one, where it is."""
     if capacity.gpus_here is None:
         return []
+    if not config.gpus_per_worker:
+        return [
+            f"of the {capacity.gpus:g} GPUs of --cluster-gpus the plan uses none "
+            "(gpus_per_worker = 0); as many CPUs as it needs are assumed"
+        ]
     here = f"{capacity.gpus_here:g}" if capacity.gpus_here else "none"
     return [f"planned for {capacity.gpus:g} GPUs; this machine has {here}"]
 

@@ -12,6 +12,7 @@ from typing import Any
 from r2d_ray.comparison.plan import ComparePlan
 from r2d_ray.comparison.rationales import RationaleScores, human_references
 from r2d_ray.comparison.scores import arm_evaluation, evaluation_stamp
+from r2d_ray.config import may_use_hub
 from r2d_ray.data.examples import pick_source
 from r2d_ray.distributed.tasks import predictions_file, score_rationales
 from r2d_ray.evaluation.controls.bag_of_words import BagOfWords, bag_scores, bags_of_words
@@ -82,7 +83,7 @@ def pooled(
         human = human_references(plan, sources)
         gpus = plan.arms[0].config.gpus_per_worker
         asked = [*(files[run] for run in wrote), *trivial.values()]
-        texts = score_rationales(asked, human, gpus, plan.info.profile == "paper")
+        texts = score_rationales(asked, human, gpus, may_use_hub(plan.info.profile))
         signatures = {k: v for each in texts for k, v in each.items() if isinstance(v, str)}
     numbers_only = [{k: v for k, v in each.items() if not isinstance(v, str)} for each in texts]
     for run, more in zip(wrote, numbers_only, strict=False):

@@ -25,7 +25,7 @@ from r2d_ray.evaluation.costs import with_costs
 from r2d_ray.method.variants import Method, get_method
 from r2d_ray.records import StudyInfo
 from r2d_ray.search.budget import fitted_values, profile_values, stored_profile
-from r2d_ray.search.checks import check_data, with_model
+from r2d_ray.search.checks import check_data, model_fields, with_model
 from r2d_ray.search.plan import default_space, read_data
 from r2d_ray.search.space import SearchSpace, load_search_space
 from r2d_ray.study.identity import study_info
@@ -155,12 +155,12 @@ def _plan(settings: CompareSettings, capacity: Capacity) -> ComparePlan:
     spaces = [space, grid or space]
     check_flags(methods, settings.overrides)
     base = base_values(profile_values(settings, capacity), spaces, settings.overrides)
-    config = with_model(build_config({**base, "seed": settings.split_seed}))
+    config = with_model(build_config({**base, "seed": settings.split_seed}), settings.profile)
     compared = settings.rationale_sources
     folds = read_folds(settings, compared) if settings.folds else ()
     splits = folds[0] if folds else read_data(settings)
     given = base_values({}, spaces, settings.overrides)
-    base |= fitted_values(settings, config, splits, given) | {"model": config.model}
+    base |= fitted_values(settings, config, splits, given) | model_fields(config)
     config = build_config({**base, "seed": settings.split_seed})
     if grid is not None:
         chosen, same = grid_settings(settings, methods, grid, base)

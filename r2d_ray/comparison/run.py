@@ -18,7 +18,7 @@ from r2d_ray.comparison.plan import ComparePlan
 from r2d_ray.comparison.rationales import RationaleScores, compare_rationales
 from r2d_ray.comparison.scores import evaluate_arms, evaluation_stamp, read_all
 from r2d_ray.comparison.summary import by_method, counts
-from r2d_ray.config import TrainConfig
+from r2d_ray.config import TrainConfig, may_use_hub
 from r2d_ray.data.examples import Splits, has_context
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.distributed.controls import beats_bag_of_words, label_controls
@@ -208,7 +208,7 @@ def rationale_scores(
     if found is not None:
         arms = {int(number): scores for number, scores in found["arms"].items()}
         return RationaleScores(arms, found["controls"], found["signatures"])
-    made = compare_rationales(plan, folder, done, plan.info.profile != "embedded")
+    made = compare_rationales(plan, folder, done, may_use_hub(plan.info.profile))
     if any(scores.get("bertscore") is not None for scores in made.arms.values()):
         kept.write("rationales", key, asdict(made))
     return made

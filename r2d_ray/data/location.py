@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from r2d_ray.config import may_use_hub
 from r2d_ray.data.named_sets import NAMED_SETS, NamedSet
 from r2d_ray.data.reading.formats import ending_of
 from r2d_ray.errors import UserError, unknown
@@ -82,7 +83,7 @@ def locate(request: DataRequest) -> Location:
         address, at, revision = name.removeprefix(HUB).partition("@")
         if not (address and at and revision):
             raise UserError(f"--dataset {name!r}: expected hub:NAME@REVISION (a commit or a tag)")
-        if request.profile == "embedded":
+        if not may_use_hub(request.profile):
             raise UserError(
                 f"--dataset {name!r}: needs --profile finetune or paper "
                 "(embedded never uses the network)"
@@ -104,9 +105,10 @@ def _locate_named(request: DataRequest, known: NamedSet) -> Location:
             raise UserError(f"R2D_DATA={root}: no such folder")
         if os.path.exists(Path(root) / name):
             return _path("R2D_DATA:", Path(root) / name, name)
-    if request.profile != "embedded" and known.hub:
+    online = may_use_hub(request.profile)
+    if online and known.hub:
         return Location("hub", f"{known.hub[0]}@main", name)
-    if request.profile == "embedded" and known.has_sample:
+    if not online and known.has_sample:
         return Location("sample", name, name)
     raise UserError(
         f"--dataset {name}: not available with --profile {request.profile}: {known.how_to_get}, "
@@ -116,7 +118,7 @@ def _locate_named(request: DataRequest, known: NamedSet) -> Location:
 
 def sample_instead(request: DataRequest, known: NamedSet) -> str:
     """Return the end of an error that names the embedded sample, where it is not what failed."""
-    other = known.has_sample and request.profile != "embedded"
+    other = known.has_sample and may_use_hub(request.profile)
     return "; or take the embedded sample: --profile embedded" if other else ""
 
 

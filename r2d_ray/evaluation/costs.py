@@ -36,7 +36,8 @@ def read_costs(path: Path, labels: Sequence[str]) -> Table:
 
     Raises:
         UserError: for a file that cannot be read, a label that is missing or unknown, a cost that
-            is no finite number of at least 0, or a right decision that costs more than a wrong one.
+            is no finite number of at least 0, a right decision that costs more than a wrong one,
+            or no wrong one that costs more than the right one.
     """
     if path.suffix.lower() in (".yaml", ".yml"):
         found = read_yaml_texts(path)  # `no` and `007` are labels, not a truth value and a 7
@@ -62,7 +63,30 @@ def read_costs(path: Path, labels: Sequence[str]) -> Table:
                 f"{where}: deciding it costs {costs[gold][gold]:g}, more than deciding {least!r} "
                 f"({costs[gold][least]:g}) (allowed: rows gold, columns decided, least where right)"
             )
+    if not any(dearer_errors(costs)):
+        raise UserError(
+            f"--costs {path}: no error costs more than the right label, so that any label could be "
+            "decided (allowed: an error that costs more)"
+        )
     return costs
+
+
+def dearer_errors(costs: Table) -> list[float]:
+    """Return by how much each error costs more than the right label; decisions depend on these."""
+    return [
+        cost - row[gold]
+        for gold, row in costs.items()
+        for said, cost in row.items()
+        if said != gold
+    ]
+
+
+def cost_lines(info: StudyInfo) -> list[str]:
+    """Return that a study's costs decide as no costs would, where they do."""
+    named = info.study.get("costs")
+    if not named or len(set(dearer_errors(named))) > 1:
+        return []
+    return ["costs: every error costs the same, so that the most probable label is decided"]
 
 
 def _read_csv(path: Path) -> dict[str, dict[str, str]]:
@@ -70,16 +94,20 @@ def _read_csv(path: Path) -> dict[str, dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             separator = separator_of(file.readline())
             file.seek(0)
-            lines = [line for line in csv.reader(file, delimiter=separator) if any(line)]
+            reader = csv.reader(file, delimiter=separator)
+            lines = [(reader.line_num, line) for line in reader if any(line)]
     except OSError as error:
         raise UserError(f"--costs {path}: cannot be read ({error.strerror})") from None
     except (UnicodeError, csv.Error) as error:
         raise UserError(f"--costs {path}: cannot be read ({error})") from None
     if not lines:
         raise UserError(f"--costs {path}: empty (allowed: a header of labels and a line for each)")
-    head, *rest = lines
+    (first, head), *rest = lines
+    for name in head[1:]:
+        if head[1:].count(name) > 1:
+            raise UserError(f"--costs {path}:{first}: {name!r}: twice")
     found: dict[str, dict[str, str]] = {}
-    for number, line in enumerate(rest, start=2):
+    for number, line in rest:
         if len(line) != len(head) or line[0] in found:
             said = f"{len(line)} cells, not {len(head)}" if len(line) != len(head) else "twice"
             raise UserError(f"--costs {path}:{number}: {line[0]!r}: {said}")
@@ -91,6 +119,8 @@ def _read_csv(path: Path) -> dict[str, dict[str, str]]:
 def _by_label(found: Mapping[Any, Any], labels: Sequence[str], where: str) -> dict[str, Any]:
     """Return the values in the order of the labels, which must be those that are there."""
     named = {str(name).strip(): value for name, value in found.items()}
+    if len(named) < len(found):
+        raise UserError(f"{where}: a label appears twice, with spaces and without")
     for name in named:
         if name not in labels:
             raise UserError(f"{where}: {unknown('label', name, labels)}")

@@ -6,34 +6,40 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from r2d_ray.config import SCRATCH_MODELS, TrainConfig
+from r2d_ray.config import SCRATCH_MODELS, TrainConfig, may_use_hub
 from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.rows.draw import MAX_LABELS
 from r2d_ray.data.sources import check_source
-from r2d_ray.errors import UserError
+from r2d_ray.errors import UserError, meant
 from r2d_ray.method.label_kinds import FIXED
 from r2d_ray.search.space import SearchSpace
 from r2d_ray.study.folder import read_info, read_trials
 from r2d_ray.training.deepspeed_file import check_deepspeed
 
 
-def with_model(config: TrainConfig) -> TrainConfig:
+def with_model(config: TrainConfig, profile: str) -> TrainConfig:
     """Return the config with its model as every process may name it.
 
     A folder has its whole path, a hub model the revision that has its safetensors.
 
     Raises:
         UserError: for a model outside the T5 family, weights that are not those of its
-            config.json, and a tokenizer that does not fit them.
+            config.json, a tokenizer that does not fit them, and a hub name under `embedded`.
     """
     if config.model in SCRATCH_MODELS:
         return config
+    folder = Path(config.model)
+    if not (folder.is_dir() or may_use_hub(profile) or meant(config.model, SCRATCH_MODELS)):
+        raise UserError(
+            f"--model {config.model}: no such folder, and a model of the hub needs --profile "
+            f"finetune or paper (embedded never uses the network; allowed: a folder, "
+            f"{', '.join(SCRATCH_MODELS)})"
+        )
     from r2d_ray.model.checkpoint import check_weights
     from r2d_ray.model.hub import weights_revision
     from r2d_ray.model.t5 import check_checkpoint, load_tokenizer
 
     architecture = check_checkpoint(config)
-    folder = Path(config.model)
     if folder.is_dir():
         check_weights(folder, architecture)
     else:
@@ -43,6 +49,11 @@ def with_model(config: TrainConfig) -> TrainConfig:
     if not folder.is_dir():
         return config
     return config.model_copy(update={"model": str(folder.resolve())})
+
+
+def model_fields(config: TrainConfig) -> dict[str, str | None]:
+    """Return the fields that name the model of a config."""
+    return {"model": config.model, "model_revision": config.model_revision}
 
 
 def check_data(splits: Splits, config: TrainConfig, searched: Collection[str] = ()) -> None:

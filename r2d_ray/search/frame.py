@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
-from r2d_ray.config import TrainConfig
+from r2d_ray.config import TrainConfig, may_use_hub
 from r2d_ray.data.card import with_tokens
 from r2d_ray.data.examples import Splits
 from r2d_ray.data.prepare import check_tokenizer, open_prepared, prepare
@@ -96,7 +96,7 @@ class StudyRun(ABC, Generic[P]):
             self.check_stored(found.folder)
         for _, config in self.configs():
             check_tokenizer(plan.splits, config)
-        check_encoder(allow_hub=plan.info.profile != "embedded")
+        check_encoder(allow_hub=may_use_hub(plan.info.profile))
 
     @abstractmethod
     def missing(self, session: Session) -> Missing | None:

@@ -26,6 +26,7 @@ from r2d_ray.search.checks import (
     check_deepspeed_of,
     check_metric,
     check_warm_start,
+    model_fields,
     with_model,
 )
 from r2d_ray.search.space import SearchSpace, distributions, load_search_space, prepare_space
@@ -152,12 +153,13 @@ def _plan(settings: SearchSettings, capacity: Capacity) -> StudyPlan:
     check_metric(loaded, values)
     fixed = {**method.values, **loaded.fixed_by(settings.overrides)}
     drawn, _ = prepare_space(loaded, values, fixed)  # refused before rows are read
-    config = with_model(build_config({**values, "selection_metric": loaded.metric}))
+    config = build_config({**values, "selection_metric": loaded.metric})
+    config = with_model(config, settings.profile)
     settings = with_former_split_seed(settings, config)
     splits = read_data(settings)
     check_data(splits, config, drawn.search)
-    values |= fitted_values(settings, config, splits, given)
-    config = build_config({**values, "selection_metric": loaded.metric, "model": config.model})
+    values |= fitted_values(settings, config, splits, given) | model_fields(config)
+    config = build_config({**values, "selection_metric": loaded.metric})
     space, dropped = prepare_space(loaded, values, fixed)
     settings = within_grid(settings, space)
     check_deepspeed_of(config, space)

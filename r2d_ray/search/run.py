@@ -16,7 +16,7 @@ from typing import Any
 
 import optuna
 
-from r2d_ray.config import TrainConfig
+from r2d_ray.config import TrainConfig, may_use_hub
 from r2d_ray.data.examples import has_context
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.distributed.controls import beats_bag_of_words, label_controls
@@ -205,7 +205,7 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     costs = costs_of(plan.info)
     contexts = has_context(plan.splits.test)
     jobs = finalists(folder, prepared_dir, best, usable_first, costs, contexts)
-    allow_hub = plan.info.profile != "embedded"
+    allow_hub = may_use_hub(plan.info.profile)
     looked = last_look(jobs, folder, plan.splits, plan.settings.seed, allow_hub=allow_hub)
     own = jobs[seed]  # the model in best/
     fitted = calibration_of(own[2], plan.splits, looked.models[own[0].name], costs)

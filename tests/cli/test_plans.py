@@ -98,7 +98,15 @@ def test_a_plan_for_gpus_that_are_not_here(
     ],
 )
 def test_whose_gpus_are_planned_for(capacity: Capacity, lines: list[str]) -> None:
-    assert machine_lines(capacity) == lines
+    assert machine_lines(capacity, build_config({"gpus_per_worker": 1})) == lines
+
+
+@pytest.mark.parametrize("here", [0, 2])
+def test_gpus_that_a_plan_does_not_use_are_not_planned_for(here: int) -> None:
+    assert machine_lines(Capacity(8, 4, gpus_here=here), build_config({})) == [
+        "of the 4 GPUs of --cluster-gpus the plan uses none (gpus_per_worker = 0); as many CPUs "
+        "as it needs are assumed"
+    ]
 
 
 @pytest.mark.parametrize(

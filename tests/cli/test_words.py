@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import ray.exceptions
 
+from r2d_ray import compare, predict, train, tune
 from r2d_ray.cli.arguments import COMMANDS, parser_for
 from r2d_ray.cli.command import ERROR_WIDTH, run_command, settings_from
 from r2d_ray.cli.flags import kind_of
@@ -210,6 +211,29 @@ def test_a_fault_of_ours_is_one_line_with_its_place(capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().err
     assert shown.startswith("Traceback")
     assert shown.endswith(said)
+
+
+@pytest.mark.parametrize("broken", ["parser_for", "normalise"])
+@pytest.mark.parametrize("main", [tune.main, compare.main, train.main, predict.main])
+def test_a_fault_before_the_arguments_are_known_is_one_line_too(
+    broken: str,
+    main: Callable[[list[str]], int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("lost")
+
+    monkeypatch.setattr(f"r2d_ray.cli.command.{broken}", fail)
+    for words, traced in (([], False), (["--verbosity", "debug"], True)):
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == EXIT_FAULT
+        said = capsys.readouterr().err
+        assert said.startswith("Traceback") is traced
+        last = said.splitlines()[-1]
+        assert last.startswith("error: KeyError: 'lost' (a fault of r2d_ray, at ")
+        assert traced or said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -209,14 +209,14 @@ def models(tmp_path_factory):
 def test_a_model_folder_of_a_case_is_refused_by_the_plan(name, models):
     case = MODELS[name]
     with pytest.raises(UserError) as error:
-        with_model(TrainConfig(model=str(models / case.path)))
+        with_model(TrainConfig(model=str(models / case.path)), "finetune")
     assert all(words in str(error.value) for words in case.outcome.said), error.value
     assert "\n" not in str(error.value)
 
 
 def test_a_head_with_weights_of_its_own_stays_apart_in_the_export_too(models, tmp_path):
     folder = models / "ok_untied_head"
-    assert with_model(TrainConfig(model=str(folder))).model == str(folder)
+    assert with_model(TrainConfig(model=str(folder)), "embedded").model == str(folder)
     model = load_weights(str(folder))
     assert not model.lm_head.weight.equal(model.shared.weight)
     save_model(model, tmp_path)

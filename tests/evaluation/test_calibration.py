@@ -33,7 +33,7 @@ from r2d_ray.evaluation.calibration import (
     why_not,
 )
 from r2d_ray.evaluation.calibration_words import calibration_line
-from r2d_ray.evaluation.costs import costs_of, read_costs, with_costs
+from r2d_ray.evaluation.costs import cost_lines, costs_of, read_costs, with_costs
 from r2d_ray.evaluation.predictions import LabelOutput
 from r2d_ray.evaluation.scoring import EvaluationJob, evaluate_model
 from r2d_ray.method.label_kinds import CHOICES, FIXED
@@ -198,6 +198,14 @@ def test_costs_are_read_by_name(tmp_path: Path, name: str) -> None:
         ("costs.csv", "gold,yes,no\nyes,0,-1\nno,1,0\n", "decided 'no': '-1'"),
         ("costs.csv", "gold,yes,no\nyes,0,nan\nno,1,0\n", "decided 'no': 'nan'"),
         ("costs.csv", "gold,yes,no\nyes,5,0\nno,1,0\n", "more than deciding 'no'"),
+        ("costs.csv", "gold,yes,no\nyes,0,inf\nno,1,0\n", "decided 'no': 'inf'"),
+        ("costs.csv", "gold,yes,no\nyes,0,\nno,1,0\n", "decided 'no': ''"),
+        ("costs.csv", "gold,yes,no,no\nyes,0,1,2\nno,1,0,0\n", "costs.csv:1: 'no': twice"),
+        ("costs.csv", "gold,yes,no\n\nyes,0,5\n\nno,1\n", "costs.csv:5: 'no': 2 cells, not 3"),
+        ("costs.csv", "gold,yes,yes ,no\nyes,0,0,1\nno,1,1,0\n", "a label appears twice"),
+        ("costs.csv", "gold,yes,no\nyes,0,0\nno,0,0\n", "no error costs more than the right"),
+        ("costs.csv", "gold,yes,no\nyes,3,3\nno,2,2\n", "so that any label could be decided"),
+        ("costs.yaml", "'yes': {'yes': .nan, 'no': 5}\n'no': {'yes': 1, 'no': 0}\n", "'.nan'"),
         ("costs.yaml", "- 1\n", "not a table"),
         ("costs.yaml", "'yes': 1\n'no': {'yes': 1, 'no': 0}\n", "a cost for each decided label"),
     ],
@@ -227,6 +235,30 @@ def test_a_study_keeps_the_costs_and_not_their_file(tmp_path: Path) -> None:
     assert str(path) not in kept.model_dump_json()
     with pytest.raises(UserError, match="generated have no probabilities"):
         with_costs(info, asked.costs, splits, [tiny_config(label_choice="generate")])
+
+
+@pytest.mark.parametrize(
+    ("costs", "said"),
+    [
+        ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], True),
+        ([[2, 5, 5], [3, 0, 3], [4, 4, 1]], True),  # 3 more than the right label everywhere
+        ([[0, 1, 1], [1, 0, 1], [1, 2, 0]], False),
+        ([[0, 1, 1], [2, 1, 2], [5, 5, 0]], False),
+        (None, False),
+    ],
+)
+def test_costs_that_change_no_decision_are_said(costs: list[list[int]] | None, said: bool) -> None:
+    labels = ["a", "b", "c"]
+    info = toy_info("s", tiny_config(), {}, 1)
+    if costs is not None:
+        rows_of = [dict(zip(labels, row, strict=True)) for row in costs]
+        table = dict(zip(labels, rows_of, strict=True))
+        info = info.model_copy(update={"study": {**info.study, "costs": table}})
+        rows = np.random.default_rng(0).dirichlet(np.ones(3), size=500)
+        same = least_cost(rows, tuple(tuple(map(float, row)) for row in costs))
+        assert bool((same == rows.argmax(axis=1)).all()) is said
+    line = "costs: every error costs the same, so that the most probable label is decided"
+    assert cost_lines(info) == ([line] if said else [])
 
 
 def scores_with(

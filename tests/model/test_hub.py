@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +15,8 @@ from huggingface_hub import constants, hf_api
 from transformers import T5Config, T5ForConditionalGeneration
 from transformers.utils import hub as transformers_hub
 
-from r2d_ray.config import TrainConfig, build_config
+import r2d_ray
+from r2d_ray.config import PROFILES, TrainConfig, build_config, may_use_hub
 from r2d_ray.errors import UserError
 from r2d_ray.model.hub import CONVERTER, hub_answers
 from r2d_ray.model.scratch import train_tokenizer
@@ -123,12 +125,43 @@ def config(name: str, revision: str | None = None) -> TrainConfig:
 def test_a_model_with_safetensors_is_planned_by_name_and_loads(
     hub: list[str], folder: Path
 ) -> None:
-    assert with_model(config("new")).model == "toy/new"
+    assert with_model(config("new"), "finetune").model == "toy/new"
     weights = [request for request in hub if request.endswith("model.safetensors")]
     assert [request.split()[0] for request in weights] == ["HEAD"], "a plan downloads no weights"
     loaded = load_weights("toy/new").state_dict()
     expected = load_weights(str(folder)).state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_only_embedded_may_not_ask_the_hub(hub: list[str], profile: str) -> None:
+    assert may_use_hub(profile) is (profile != "embedded")
+    if may_use_hub(profile):
+        assert with_model(config("new"), profile).model == "toy/new"
+        return
+    with pytest.raises(UserError) as refused:
+        with_model(config("new"), profile)
+    assert str(refused.value) == (
+        "--model toy/new: no such folder, and a model of the hub needs --profile finetune or paper "
+        "(embedded never uses the network; allowed: a folder, scratch-tiny, scratch-small)"
+    )
+    assert hub == []
+
+
+def test_nothing_else_asks_which_profiles_may() -> None:
+    """`may_use_hub` alone compares a profile with `embedded`; `paper` has a space of its own."""
+    asked = re.compile(r"[!=]= \"(embedded|paper)\"|in \(\"(embedded|finetune|paper)\"")
+    package = Path(r2d_ray.__file__).parent
+    found = {
+        f"{path.name}: {line.strip()}"
+        for path in package.rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if asked.search(line)
+    }
+    assert found == {
+        'config.py: return profile != "embedded"',
+        'plan.py: if settings.profile != "paper":',
+    }
 
 
 REFUSED = {
@@ -142,7 +175,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_model_without_them_is_refused_in_the_plan(hub: list[str], name: str) -> None:
     with pytest.raises(UserError, match=REFUSED[name]) as refused:
-        with_model(config(name))
+        with_model(config(name), "finetune")
     assert "\n" not in str(refused.value)
 
 
@@ -150,5 +183,5 @@ def test_a_model_without_them_is_refused_in_the_plan(hub: list[str], name: str) 
 def test_weights_of_the_hubs_own_converter_are_found_kept_in_the_config_and_load(
     hub: list[str], asked: str | None
 ) -> None:
-    assert with_model(config("converted", asked)).model_revision == "refs/pr/2"
+    assert with_model(config("converted", asked), "finetune").model_revision == "refs/pr/2"
     load_weights("toy/converted", "refs/pr/2")

@@ -43,7 +43,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, prepared_dir: Path) -> Path:
 
 
 def check(folder: Path) -> None:
-    with_model(tiny_config(model=str(folder)))
+    with_model(tiny_config(model=str(folder)), "finetune")
 
 
 def rewrite(change: Callable[[dict[str, torch.Tensor]], object]) -> Damage:
