@@ -6,15 +6,15 @@ python -m r2d_ray.compare --dataset triage --methods sft dss r2d --seeds 1 2 3
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from r2d_ray.cli.command import (
     check_output_flags,
     exit_code,
     find_cluster,
-    own_stdout,
     parse,
     quiet_libraries,
     run_command,
@@ -43,6 +43,8 @@ def compare_command(args: argparse.Namespace) -> int:
         console.print_lines(method_lines(METHODS))
         return EXIT_DONE
     from r2d_ray.cli.plans import arm_lines
+    from r2d_ray.cli.screen.next_steps import next_lines
+    from r2d_ray.cli.screen.run import for_program, print_result, run_shown
     from r2d_ray.comparison.plan import make_compare_plan
     from r2d_ray.comparison.run import ComparisonRun, run_comparison
     from r2d_ray.data.card import card_lines
@@ -55,7 +57,7 @@ def compare_command(args: argparse.Namespace) -> int:
     concurrency = plan.concurrency(capacity)
     ComparisonRun(plan).check()
     quiet = args.verbosity == "quiet"
-    say = console.screen(args.as_json)
+    say = console.screen(for_program(args))
     if not quiet:
         said = [*plan.info.on_weights, *cost_lines(plan.info)]
         console.say_lines(say, [*card_lines(plan.info.data_card), *said])
@@ -64,15 +66,13 @@ def compare_command(args: argparse.Namespace) -> int:
         if args.show_row:
             console.print_lines(shown_row(plan.splits, plan.arms[0].config))
         return EXIT_DONE
-    metric = plan.info.space["metric"]
-    with console.Progress(say, metric, quiet) as progress, own_stdout(args.as_json):
-        result = run_comparison(plan, address, capacity, concurrency, progress.show)
+    run = partial(run_comparison, plan, address, capacity, concurrency)
+    result = run_shown(run, plan.info.space["metric"], args)
     if result is None:
         return EXIT_STOPPED_RESUMABLE
-    if args.as_json:
-        print(json.dumps(result, ensure_ascii=False))
-    else:
-        console.print_lines(["", *table_lines(result), *plan.info.on_weights])
+    lines = ["", *table_lines(result), *plan.info.on_weights]
+    folder = Path(plan.settings.storage_path) / plan.name
+    print_result(result, [*lines, *next_lines(folder, asked.dataset, quiet=quiet)], args)
     return exit_code(result)
 
 

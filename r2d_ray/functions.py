@@ -6,7 +6,7 @@ Settings have the names of the flags (`num_samples`, `storage_path`) and of Trai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +15,7 @@ from r2d_ray.cli.command import quiet_libraries
 from r2d_ray.config import TrainConfig
 from r2d_ray.errors import UserError, unknown
 from r2d_ray.study.asked import flag_in
+from r2d_ray.study.progress.events import silent
 from r2d_ray.study.settings import (
     CompareSettings,
     SearchSettings,
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from r2d_ray.distributed.cluster import Capacity
-    from r2d_ray.search.tuner import Event
+    from r2d_ray.study.progress.events import Show
 
 S = TypeVar("S", bound=StudySettings)
 
 
 def run_search(
-    dataset: str | Path, *, show: Callable[[Event], None] | None = None, **settings: Any
+    dataset: str | Path, *, show: Show | None = None, **settings: Any
 ) -> dict[str, Any] | None:
     """Search, train and deliver a model, as `python -m r2d_ray.tune` does.
 
@@ -56,11 +57,11 @@ def run_search(
         from r2d_ray.search.run import run_study
 
         plan = make_plan(asked, capacity)
-        return run_study(plan, found, capacity, plan.concurrency(capacity), show or _silent)
+        return run_study(plan, found, capacity, plan.concurrency(capacity), show or silent)
 
 
 def run_comparison(
-    dataset: str | Path, *, show: Callable[[Event], None] | None = None, **settings: Any
+    dataset: str | Path, *, show: Show | None = None, **settings: Any
 ) -> dict[str, Any] | None:
     """Run methods x seeds on equal terms, as `python -m r2d_ray.compare` does.
 
@@ -83,7 +84,7 @@ def run_comparison(
 
         plan = make_compare_plan(asked, capacity)
         concurrency = plan.concurrency(capacity)
-        return run.run_comparison(plan, found, capacity, concurrency, show or _silent)
+        return run.run_comparison(plan, found, capacity, concurrency, show or silent)
 
 
 def predict_rows(
@@ -172,7 +173,3 @@ def _column_text(columns: Mapping[str, str] | str) -> str:
         return columns
     quoted = {t: f'"{column}"' if "," in column else column for t, column in columns.items()}
     return ",".join(f"{target}={column}" for target, column in quoted.items())
-
-
-def _silent(event: Event) -> None:
-    """Show nothing."""

@@ -16,9 +16,13 @@ from r2d_ray.cli.command import (
     settings_from,
 )
 from r2d_ray.study.settings import TrainSettings
-from r2d_ray.tune import search
+from r2d_ray.tune import Closing, search
 
-AGAIN = "a failed run is not rerun; another --name starts a new one"
+TRAIN = Closing(
+    "a failed run is not rerun; another --name starts a new one",
+    "another --name starts a new run",
+    False,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +35,7 @@ def train_command(args: argparse.Namespace) -> int:
     """Plan, run and deliver a study of one trial, the method's defaults."""
     quiet_libraries()
     check_output_flags(args)
-    return search(settings_from(args, TrainSettings).as_search(), args, AGAIN)
+    return search(settings_from(args, TrainSettings).as_search(), args, TRAIN)
 
 
 if __name__ == "__main__":

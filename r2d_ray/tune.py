@@ -6,15 +6,15 @@ python -m r2d_ray.tune --dataset bioasq
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from r2d_ray.cli.command import (
     check_output_flags,
     exit_code,
     find_cluster,
-    own_stdout,
     parse,
     quiet_libraries,
     run_command,
@@ -23,7 +23,20 @@ from r2d_ray.cli.command import (
 from r2d_ray.errors import EXIT_DONE, EXIT_STOPPED_RESUMABLE
 from r2d_ray.study.settings import SearchSettings
 
-AGAIN = "failed trials count as tried and are not rerun; --extend N adds new ones"
+
+class Closing(NamedTuple):
+    """What a command says at the end: of failed trials, of a finished study, whether it extends."""
+
+    failed: str
+    no_more: str
+    extends: bool
+
+
+TUNE = Closing(
+    "failed trials count as tried and are not rerun; --extend N adds new ones",
+    "--extend N adds trials",
+    True,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,19 +49,20 @@ def tune_command(args: argparse.Namespace) -> int:
     """Plan, run and deliver a search."""
     quiet_libraries()
     check_output_flags(args)
-    return search(settings_from(args, SearchSettings), args, AGAIN)
+    return search(settings_from(args, SearchSettings), args, TUNE)
 
 
-def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
+def search(asked: SearchSettings, args: argparse.Namespace, closing: Closing) -> int:
     """Plan, run and deliver the search that was asked for; return the exit code.
 
     Args:
         asked: The settings; the profile, if none was named, follows from the cluster.
-        args: What is shown: `dry_run`, `as_json`, `verbosity`.
-        again: What the last lines say about trials that failed.
+        args: What is shown: `dry_run`, `as_json`, `json_events`, `verbosity`.
+        closing: What is said at the end.
     """
     from r2d_ray.cli import console
     from r2d_ray.cli.plans import plan_lines
+    from r2d_ray.cli.screen.run import for_program, print_result, run_shown
     from r2d_ray.data.card import card_lines
     from r2d_ray.data.inputs.shown import shown_row
     from r2d_ray.evaluation.costs import cost_lines
@@ -60,7 +74,7 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
     concurrency = plan.concurrency(capacity)
     SearchRun(plan).check()
     quiet = args.verbosity == "quiet"
-    say = console.screen(args.as_json)
+    say = console.screen(for_program(args))
     if not quiet:
         said = [*plan.info.on_weights, *cost_lines(plan.info)]
         console.say_lines(say, [*card_lines(plan.info.data_card), *said])
@@ -72,16 +86,14 @@ def search(asked: SearchSettings, args: argparse.Namespace, again: str) -> int:
         if args.show_row:
             console.print_lines(shown_row(plan.splits, plan.config))
         return EXIT_DONE
-    with console.Progress(say, plan.space.metric, quiet) as progress, own_stdout(args.as_json):
-        result = run_study(plan, address, capacity, concurrency, progress.show)
+    run = partial(run_study, plan, address, capacity, concurrency)
+    result = run_shown(run, plan.space.metric, args, closing.no_more)
     if result is None:
         return EXIT_STOPPED_RESUMABLE
-    if args.as_json:
-        print(json.dumps(result, ensure_ascii=False))
-    else:
-        console.print_lines(
-            ["", *table_lines(result), *plan.info.on_weights, *end_lines(result, again)]
-        )
+    lines = ["", *table_lines(result), *plan.info.on_weights, *end_lines(result, closing.failed)]
+    more = args.typed if closing.extends else ()
+    lines += [] if quiet else search_next_lines(result, asked.dataset, more)
+    print_result(result, lines, args)
     return exit_code(result)
 
 
@@ -109,6 +121,15 @@ def end_lines(result: dict[str, Any], again: str) -> list[str]:
     else:
         lines.append("no trial finished: there is no best model")
     return lines
+
+
+def search_next_lines(result: dict[str, Any], dataset: str, typed: Sequence[str]) -> list[str]:
+    """Return what one may type next; nothing without a model."""
+    from r2d_ray.cli.screen.next_steps import next_lines
+
+    if "best_dir" not in result:
+        return []
+    return next_lines(Path(result["best_dir"]).parent, dataset, typed, predicts=True)
 
 
 if __name__ == "__main__":

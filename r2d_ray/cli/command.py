@@ -13,13 +13,13 @@ import signal
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from r2d_ray.cli.arguments import normalise, parser_for
 from r2d_ray.cli.overrides import field_overrides
+from r2d_ray.cli.screen.words import SAVED, STDOUT
 from r2d_ray.errors import (
     EXIT_BAD_INPUT,
     EXIT_DONE,
@@ -59,7 +59,7 @@ def run_command(act: Callable[[], int], verbosity: str) -> int:
         print_error(error)
         return EXIT_BAD_INPUT
     except Stopped:
-        print("stopped; the same command resumes", file=sys.stderr)
+        print(SAVED, file=sys.stderr)
         return EXIT_STOPPED_RESUMABLE
     except BrokenPipeError:
         if not reader_left():
@@ -111,7 +111,9 @@ def parse(command: str, argv: Sequence[str] | None) -> argparse.Namespace:
     """Return the parsed arguments; bad usage ends the process with code 2, a fault of ours 70."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        args: argparse.Namespace = parser_for(command).parse_args(normalise(words))
+        parser, words = parser_for(command), normalise(words)
+        args: argparse.Namespace = parser.parse_args(words)
+        args.typed = [*parser.prog.split(), *words]
         return args
     except UserError as error:
         print_error(error)
@@ -122,16 +124,6 @@ def parse(command: str, argv: Sequence[str] | None) -> argparse.Namespace:
         raise
     except Exception as error:
         raise SystemExit(faulty(error, debug="debug" in words)) from None
-
-
-@contextmanager
-def own_stdout(keep: bool) -> Iterator[None]:
-    """Send what libraries print (Ray's warnings) to stderr, where stdout is kept for JSON."""
-    if not keep:
-        yield
-        return
-    with redirect_stdout(sys.stderr):
-        yield
 
 
 def exit_code(result: dict[str, Any]) -> int:
@@ -173,13 +165,26 @@ def settings_from(args: argparse.Namespace, kind: type[A]) -> A:
 
 
 def check_output_flags(args: argparse.Namespace) -> None:
-    """Raise UserError for `--show-row` without `--dry-run`: a run prints no text of rows."""
+    """Raise UserError for `--show-row` without `--dry-run`, and for two that want stdout.
+
+    A run prints no text of rows.
+    """
     if args.show_row and not args.dry_run:
         raise UserError("--show-row: shows a row of a plan (allowed: with --dry-run)")
+    if args.as_json and args.json_events == STDOUT:
+        raise UserError("--json-events -: stdout is --json's (allowed: a file, or no --json)")
 
 
 class Stopped(BaseException):
     """The first signal came while nothing of Tune's could take it."""
+
+
+def show_cursor() -> None:
+    """Show a terminal's cursor, which a live table hides, before the process ends at once."""
+    for place in (1, 2):
+        if os.isatty(place):
+            os.write(place, b"\x1b[?25h\n")
+            return
 
 
 class StopSignals:
@@ -201,6 +206,7 @@ class StopSignals:
 
     def _handle(self, number: int, _: types.FrameType | None) -> None:
         if self.received is not None:
+            show_cursor()
             os._exit(128 + number)
         self.received = number
         if callable(signal.getsignal(signal.SIGUSR1)):

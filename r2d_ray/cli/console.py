@@ -1,19 +1,16 @@
-"""What a person sees: events as lines or a live table, the result table."""
+"""What a person sees of a result: tables, and lines beside them."""
 
 from __future__ import annotations
 
-import time
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from r2d_ray.cli.control_lines import setting_lines
+from r2d_ray.cli.screen.tables import print_drawn
 from r2d_ray.evaluation.calibration_words import calibration_line
-from r2d_ray.search.tuner import Event, StudyNote
 from r2d_ray.storage import printable
 
 SCORES = (  # column, key, decimals
@@ -24,65 +21,6 @@ SCORES = (  # column, key, decimals
     ("ROUGE-L", "rouge_l", 3),
     ("BERTScore", "bertscore", 3),
 )
-
-
-@dataclass
-class Progress:
-    """Shows trials: a live table on a terminal, else one line per event."""
-
-    console: Console
-    metric: str
-    quiet: bool = False
-    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
-    began: float = field(default_factory=time.time)
-    _live: Live | None = None
-
-    def __enter__(self) -> Progress:
-        if self.console.is_terminal and not self.quiet:
-            self._live = Live(self._table(), console=self.console, refresh_per_second=2)
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-
-    def show(self, event: Event) -> None:
-        """Take in an event."""
-        if isinstance(event, StudyNote):
-            if not self.quiet:
-                say_lines(self.console, [event.text])
-            return
-        row = self.rows.setdefault(event.trial, {"status": "", "step": "", "score": ""})
-        row["status"] = event.what
-        if event.what == "started":
-            row["values"] = "  ".join(f"{k}={short(v)}" for k, v in event.values.items())
-        if event.what == "evaluated" and self.metric in event.values:
-            row["step"] = event.values.get("step", "")
-            if "run" in event.values:
-                row["step"] = f"{row['step']} (run {event.values['run'] + 1})"
-            row["score"] = f"{event.values[self.metric]:.3f}"
-        if self._live is not None:
-            self._live.update(self._table())
-        elif not self.quiet and event.what != "evaluated":
-            score = f"  {self.metric} {row['score']} at step {row['step']}" if row["score"] else ""
-            detail = f"  {row['values']}" if event.what == "started" else score
-            seconds = time.time() - self.began
-            self.console.print(
-                f"[{seconds:5.0f} s] trial {event.trial} {event.what}{detail}", markup=False
-            )
-
-    def _table(self) -> Table:
-        table = Table("trial", "status", "step", f"best {self.metric}", "values")
-        for number, row in sorted(self.rows.items()):
-            cells = (row["status"], str(row["step"]), row["score"], row.get("values", ""))
-            table.add_row(str(number), *cells)
-        return table
-
-
-def short(value: Any) -> str:
-    """Return a value in few characters."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def result_lines(
@@ -191,15 +129,20 @@ def untested(row: Mapping[str, Any]) -> bool:
 
 def screen(to_stderr: bool) -> Console:
     """Return the terminal or file that events go to."""
-    return Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+    return Console(stderr=to_stderr, highlight=False)
 
 
 def say_lines(console: Console, lines: Sequence[str]) -> None:
-    """Print lines beside a live table; nothing in them steers the terminal."""
+    """Print lines, which a terminal breaks between words; nothing in them steers it."""
     for line in lines:
-        console.print(printable(line), markup=False)
+        console.print(printable(line), markup=False, soft_wrap=not console.is_terminal)
 
 
-def print_lines(lines: Sequence[str]) -> None:
-    """Print lines; nothing in them steers the terminal."""
-    print("\n".join(map(printable, lines)), flush=True)
+def print_lines(lines: Sequence[str], to_stderr: bool = False) -> None:
+    """Print lines; nothing in them steers the terminal. A terminal gets tables drawn."""
+    shown = list(map(printable, lines))
+    console = screen(to_stderr)
+    if console.is_terminal:
+        print_drawn(console, shown)
+    else:
+        print("\n".join(shown), file=sys.stderr if to_stderr else sys.stdout, flush=True)

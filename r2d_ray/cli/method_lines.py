@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from r2d_ray.cli.console import short
+from r2d_ray.cli.screen.words import short
 from r2d_ray.config import TrainConfig
 from r2d_ray.method.variants import Method
 

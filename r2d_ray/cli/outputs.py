@@ -26,6 +26,9 @@ class StudyOutput(Output):
     them."""
     as_json: Annotated[bool, Flag("output", name="json")] = False
     """Print the result as JSON on stdout, everything else on stderr."""
+    json_events: Annotated[str | None, Flag("output", "FILE")] = None
+    """Add a line of JSON to this file for every start, phase, evaluation and end; -: to stdout, and
+    everything else goes to stderr."""
 
 
 class CompareOutput(StudyOutput):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from r2d_ray.cli.console import short
 from r2d_ray.cli.estimate import Estimate, comparison_estimate, search_estimate
+from r2d_ray.cli.screen.words import short
 from r2d_ray.comparison.plan import ComparePlan
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.examples import Splits

@@ -7,7 +7,7 @@ again, a failed arm is run again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,11 @@ from r2d_ray.evaluation.controls.labels import label_metric
 from r2d_ray.evaluation.controls.trivial_rationales import FIRST_SENTENCE
 from r2d_ray.records import TrialRecord, write_jsonl
 from r2d_ray.search.frame import Missing, StudyRun
-from r2d_ray.search.tuner import Event, Session, StatelessSearcher, TrialEvent
+from r2d_ray.search.tuner import Session, StatelessSearcher
 from r2d_ray.storage import write_json
 from r2d_ray.study.books import OUTCOME, Bookkeeper, ScoreCache, key_of
 from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.progress.events import PlannedTrial, ScoringEvent, Show, StudyNote, silent
 from r2d_ray.study.tested import write_rows
 
 
@@ -63,7 +64,7 @@ def run_comparison(
     address: str | None,
     capacity: Capacity,
     concurrency: int,
-    show: Callable[[Event], None],
+    show: Show,
 ) -> dict[str, Any] | None:
     """Run or resume a comparison (frame.StudyRun.run)."""
     return ComparisonRun(plan).run(address, capacity, concurrency, show)
@@ -84,10 +85,14 @@ class ComparisonRun(StudyRun[ComparePlan]):
         arm = next(arm for arm in self.plan.arms if arm.data == data)
         return self.plan.splits_of(arm.fold)
 
+    def planned(self) -> list[PlannedTrial]:
+        """Return the arms."""
+        return [PlannedTrial(arm.name, arm.config.max_steps) for arm in self.plan.arms]
+
     def missing(self, session: Session) -> Missing | None:
         """Return the arms that have not ended well."""
         for number in run_again(session.folder, session.books):
-            session.show(TrialEvent(number, "failed earlier: run again"))
+            session.show(StudyNote(f"{self.plan.arms[number].name} failed earlier: run again"))
         asked = [
             {
                 "trial": number,
@@ -106,22 +111,28 @@ class ComparisonRun(StudyRun[ComparePlan]):
         """Evaluate every arm."""
         if len(session.books.records) < len(self.plan.arms):
             return None
-        return finish(self.plan, session.folder, session.prepared, session.books)
+        prepared, books = session.prepared, session.books
+        return finish(self.plan, session.folder, prepared, books, session.show)
 
 
 def finish(
-    plan: ComparePlan, folder: StudyFolder, prepared: Mapping[str, Path], books: Bookkeeper
+    plan: ComparePlan,
+    folder: StudyFolder,
+    prepared: Mapping[str, Path],
+    books: Bookkeeper,
+    show: Show = silent,
 ) -> dict[str, Any]:
     """Evaluate every arm on validation and test, write records and result, return the result."""
     if plan.settings.equal_steps:
         check_equal(list(books.records.values()))
     write_rows(folder, replace(plan.splits, test=plan.tested))
-    scores = evaluate_arms(plan, folder, prepared, books)
+    scores = evaluate_arms(plan, folder, prepared, books, show)
     # Folds are scored together: see `pooled`.
+    show(ScoringEvent("rationales", 0, 1))
     rationales = RationaleScores() if plan.folds else rationale_scores(plan, folder, sorted(scores))
     for number, more in rationales.arms.items():
         scores[number] |= more
-    for number, more in read_all(plan, folder, books).items():
+    for number, more in read_all(plan, folder, books, show).items():
         scores[number] |= more
     records = scored(plan, books, scores)
     write_jsonl(folder.records_path, records)
@@ -129,6 +140,7 @@ def finish(
     shown = records
     if plan.folds:
         shown, rationales = pooled_records(plan, folder, records, scores)
+    show(ScoringEvent("controls", 0, 1))
     make_controls = fold_controls if plan.folds else plain_controls
     answers = make_controls(plan, folder, metric)
     methods = by_method(shown)

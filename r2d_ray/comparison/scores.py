@@ -23,7 +23,9 @@ from r2d_ray.method.variants import get_method
 from r2d_ray.storage import write_json
 from r2d_ray.study.books import OUTCOME, Bookkeeper, ScoreCache, key_of
 from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.progress.events import ScoringEvent, Show, silent
 
+HELD_OUT = "validation and test rows"
 EVALUATION, READER = "evaluation", "reader"  # parts of the scores beside a predictions file
 
 
@@ -58,7 +60,11 @@ def evaluation_stamp(plan: ComparePlan, folder: StudyFolder, number: int) -> str
 
 
 def evaluate_arms(
-    plan: ComparePlan, folder: StudyFolder, prepared: Mapping[str, Path], books: Bookkeeper
+    plan: ComparePlan,
+    folder: StudyFolder,
+    prepared: Mapping[str, Path],
+    books: Bookkeeper,
+    show: Show = silent,
 ) -> dict[int, dict[str, Any]]:
     """Evaluate every finished arm on both held-out splits, unless it was.
 
@@ -81,7 +87,10 @@ def evaluate_arms(
             elif split == "test":
                 found[number] = scores
     made = evaluate_each([job for _, job in missing], folder)
-    for (number, job), every in zip(missing, made, strict=True):
+    if missing:
+        show(ScoringEvent(HELD_OUT, 0, len(missing)))
+    for done, ((number, job), every) in enumerate(zip(missing, made, strict=True), start=1):
+        show(ScoringEvent(HELD_OUT, done, len(missing)))
         scores = {name: value for name, value in every.items() if not isinstance(value, str)}
         kept = ScoreCache.beside(predictions_file(folder, job[0]))
         kept.write(EVALUATION, evaluation_key(folder, number, job), scores)
@@ -91,7 +100,7 @@ def evaluate_arms(
 
 
 def read_all(
-    plan: ComparePlan, folder: StudyFolder, books: Bookkeeper
+    plan: ComparePlan, folder: StudyFolder, books: Bookkeeper, show: Show = silent
 ) -> dict[int, dict[str, Any]]:
     """Read every arm's test rationales with independent readers, unless they were.
 
@@ -101,7 +110,9 @@ def read_all(
         Scores by arm number.
     """
     found: dict[int, dict[str, Any]] = {}
-    for source, fold in dict.fromkeys((arm.source, arm.fold) for arm in plan.arms):
+    readers = list(dict.fromkeys((arm.source, arm.fold) for arm in plan.arms))
+    for done, (source, fold) in enumerate(readers):
+        show(ScoringEvent("reader of rationales", done, len(readers)))
         numbers = [
             number
             for number, arm in enumerate(plan.arms)

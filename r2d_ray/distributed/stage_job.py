@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from r2d_ray.config import TrainConfig
 from r2d_ray.distributed.environment import check_environment as check_environment
 from r2d_ray.distributed.environment import worker_environment
+from r2d_ray.study.progress.files import SAVE
 from r2d_ray.training.checkpoint import newest_whole
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class TrainingJob:
     """One stage to train: where its data lies, what it starts from and where it may write.
 
     `run` counts the runs of a trial that trains several seeds; what is reported names it after 0.
+    `progress` is the file that tells where the stage stands, in the folder that may ask for a
+    checkpoint.
     """
 
     config: TrainConfig
@@ -45,6 +48,7 @@ class TrainingJob:
     weights: Path | None = None
     report_metric: str | None = None
     run: int = 0
+    progress: Path | None = None
 
     @property
     def best_dir(self) -> Path:
@@ -61,6 +65,7 @@ class TrainingJob:
             "weights": str(self.weights) if self.weights else None,
             "report_metric": self.report_metric,
             "run": self.run,
+            "progress": str(self.progress) if self.progress else None,
         }
 
     @classmethod
@@ -74,6 +79,7 @@ class TrainingJob:
             weights=Path(payload["weights"]) if payload["weights"] else None,
             report_metric=payload["report_metric"],
             run=payload["run"],
+            progress=Path(payload["progress"]) if payload["progress"] else None,
         )
 
 
@@ -85,9 +91,13 @@ def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
     from r2d_ray.training.arguments import prepare_process
     from r2d_ray.training.callbacks import SaveOnNotice
     from r2d_ray.training.stage import run_stage
+    from r2d_ray.training.told import TellStanding
 
     job = TrainingJob.from_payload(payload)
     prepare_process(job.config)
+    told = []
+    if job.progress is not None and ray.train.get_context().get_world_rank() == 0:
+        told = [TellStanding(job.progress, job.stage, job.run)]
 
     def report(scores: dict[str, Any], checkpoint: Path) -> None:
         ray.train.report(
@@ -95,9 +105,12 @@ def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
             checkpoint=ray.train.Checkpoint.from_directory(checkpoint),
             delete_local_checkpoint_after_upload=True,
         )
+        for each in told:
+            each.kept()
 
     def noticed() -> bool:
-        return ray.train.get_preemption_info() is not None
+        asked = job.progress is not None and job.progress.with_name(SAVE).exists()
+        return asked or ray.train.get_preemption_info() is not None
 
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run_dir / "tensorboard")
     with tempfile.TemporaryDirectory(prefix="r2d_ray_") as scratch:
@@ -112,7 +125,7 @@ def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
             stop_requested=(job.run_dir / STOP_FILE).exists,
             resume_from=resume_point(job),
             tracked=True,
-            callbacks=[SaveOnNotice(noticed, NOTICE_EVERY_S)],
+            callbacks=[SaveOnNotice(noticed, NOTICE_EVERY_S), *told],
         )
     return asdict(outcome)
 

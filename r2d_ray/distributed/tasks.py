@@ -29,11 +29,6 @@ def start_task(gpus_per_worker: float, work: Callable[..., Any], *asked: Any) ->
     return ray.remote(work).options(**resources, max_retries=RETRIES).remote(*asked)
 
 
-def evaluate_all(jobs: Sequence[Job], folder: StudyFolder) -> list[dict[str, Any]]:
-    """Return the scores of these jobs, in their order."""
-    return list(evaluate_each(jobs, folder))
-
-
 def evaluate_each(jobs: Sequence[Job], folder: StudyFolder) -> Iterator[dict[str, Any]]:
     """Evaluate side by side as Ray tasks with a worker's resources; yield scores in order."""
     import ray

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
@@ -18,13 +18,21 @@ from r2d_ray.data.examples import Splits
 from r2d_ray.data.prepare import check_tokenizer, open_prepared, prepare
 from r2d_ray.distributed.cluster import Capacity, check_shared_storage, connect
 from r2d_ray.evaluation.bertscore import check_encoder
-from r2d_ray.records import StudyInfo
-from r2d_ray.search.tuner import Event, Session, StatelessSearcher, StudyNote, drive
+from r2d_ray.records import StudyInfo, TrialRecord
+from r2d_ray.search.trial import evaluations_left
+from r2d_ray.search.tuner import Session, StatelessSearcher, drive
 from r2d_ray.storage import write_json
 from r2d_ray.study.books import Bookkeeper
 from r2d_ray.study.folder import StudyFolder
 from r2d_ray.study.lock import StudyLock
 from r2d_ray.study.opening import find_study, open_study
+from r2d_ray.study.progress.events import (
+    EndedTrial,
+    PlannedTrial,
+    Show,
+    StudyNote,
+    StudyPlanned,
+)
 from r2d_ray.study.settings import StudySettings
 
 
@@ -99,6 +107,10 @@ class StudyRun(ABC, Generic[P]):
         check_encoder(allow_hub=may_use_hub(plan.info.profile))
 
     @abstractmethod
+    def planned(self) -> list[PlannedTrial]:
+        """Return the trials that the study is to have, by number."""
+
+    @abstractmethod
     def missing(self, session: Session) -> Missing | None:
         """Return what is still to be trained, None if it is nothing."""
 
@@ -111,7 +123,7 @@ class StudyRun(ABC, Generic[P]):
         address: str | None,
         capacity: Capacity,
         concurrency: int,
-        show: Callable[[Event], None],
+        show: Show,
     ) -> dict[str, Any] | None:
         """Run or resume the study; return its result, None if it was stopped and can be resumed.
 
@@ -143,7 +155,7 @@ class StudyRun(ABC, Generic[P]):
             check_shared_storage(folder.root)
             books = Bookkeeper(folder, self.plan.info, self.keep_all)
             session = Session(books, prepared, concurrency, show)
-            self.train(session)
+            self.train(session, opened.resumed)
             return self.finish(session)
 
     def splits_of(self, data: str) -> Splits:
@@ -161,11 +173,46 @@ class StudyRun(ABC, Generic[P]):
         self.plan = self.plan.with_info(info)
         write_json(folder.info_path, info.model_dump(mode="json"))
 
-    def train(self, session: Session) -> None:
-        """Run the trials that are still missing."""
+    def train(self, session: Session, resumed: bool) -> None:
+        """Say what is there and what is to come; run the trials that are still missing."""
         missing = self.missing(session)
+        session.show(said_of(session, self.planned(), resumed))
         if missing is not None:
             drive(session, *missing)
+
+
+def said_of(session: Session, planned: Sequence[PlannedTrial], resumed: bool) -> StudyPlanned:
+    """Return what is said of a study before its trials of this session."""
+    info, folder, records = session.books.info, session.folder, session.books.records
+    objective = info.objective
+    left = {
+        number: max(evaluations_left(folder, number, objective), default=0)
+        for number in range(len(planned))
+        if number not in records and folder.trial_dir(number).exists()
+    }
+    searched = info.space.get("search", {})
+    return StudyPlanned(
+        study=info.name,
+        folder=str(folder.root),
+        resumed=resumed,
+        metric=objective.metric,
+        mode=objective.mode,
+        trials=planned,
+        ended={
+            number: ended_trial(record, objective.metric, searched)
+            for number, record in records.items()
+        },
+        goes_on=left,
+        at_once=session.concurrency,
+        searched=tuple(searched),
+    )
+
+
+def ended_trial(record: TrialRecord, metric: str, searched: Mapping[str, Any]) -> EndedTrial:
+    """Return what is said of a trial that ended in a former session."""
+    values = {name: record.config.get(name) for name in searched}
+    score = record.metrics.get(metric)
+    return EndedTrial(record.status, score, record.wall_s, record.steps_done, values)
 
 
 def absent_folders(storage_path: str) -> list[Path]:

@@ -13,13 +13,14 @@ from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.prepare import WITHOUT_CONTEXT
 from r2d_ray.distributed.controls import control_file, write_own_label, write_trivial
-from r2d_ray.distributed.tasks import Job, evaluate_all, predictions_file, score_rationales
+from r2d_ray.distributed.tasks import Job, evaluate_each, predictions_file, score_rationales
 from r2d_ray.evaluation.calibration import Calibration, why_not
 from r2d_ray.evaluation.costs import Costs
 from r2d_ray.evaluation.scoring import EvaluationJob
 from r2d_ray.records import TrialRecord, write_jsonl
 from r2d_ray.storage import write_json
 from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.progress.events import ScoringEvent, Show, silent
 from r2d_ray.study.seeds import is_number, means, of_seed, spreads
 
 BARE = "best without context"
@@ -81,14 +82,24 @@ class Looked(NamedTuple):
 
 
 def last_look(
-    jobs: Sequence[Job], folder: StudyFolder, splits: Splits, seed: int, allow_hub: bool
+    jobs: Sequence[Job],
+    folder: StudyFolder,
+    splits: Splits,
+    seed: int,
+    allow_hub: bool,
+    show: Show = silent,
 ) -> Looked:
     """Evaluate these jobs and, where they write rationales, trivial ones; BERTScore once for all.
 
     Beside the oracles stand training rationales of the labels that the best model, the first job,
     predicted.
     """
-    table = dict(zip([e.name for e, _, _ in jobs], evaluate_all(jobs, folder), strict=True))
+    table = {}
+    rows = f"test rows ({len(splits.test)})"
+    show(ScoringEvent(rows, 0, len(jobs)))
+    for (job, _, _), scores in zip(jobs, evaluate_each(jobs, folder), strict=True):
+        table[job.name] = scores
+        show(ScoringEvent(rows, len(table), len(jobs)))
     wrote = {e.name: predictions_file(folder, e) for e, _, _ in jobs if e.rationales}
     if not wrote:
         return Looked(table, {})
@@ -101,6 +112,7 @@ def last_look(
         own = write_own_label(place, splits, source, seed, {best: wrote[best]})
         trivial |= {f"{name}, label of {run}": file for (name, run), file in own.items()}
     files = [*wrote.values(), *trivial.values()]
+    show(ScoringEvent("rationales", 0, 1))
     found = score_rationales(files, {}, config.gpus_per_worker, allow_hub)
     for name, more in zip(wrote, found, strict=False):
         table[name] |= more

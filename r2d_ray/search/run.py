@@ -9,7 +9,7 @@ import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ from r2d_ray.search.searcher import (
 )
 from r2d_ray.search.space import distributions
 from r2d_ray.search.trial import evaluations_left, rung_step
-from r2d_ray.search.tuner import Event, Session
+from r2d_ray.search.tuner import Session
 from r2d_ray.study.books import OUTCOME, Bookkeeper, outcome_of
 from r2d_ray.study.export import export_best
 from r2d_ray.study.folder import (
@@ -57,6 +57,7 @@ from r2d_ray.study.folder import (
     total_samples,
 )
 from r2d_ray.study.model_file import add_calibration
+from r2d_ray.study.progress.events import PlannedTrial, ScoringEvent, Show
 from r2d_ray.study.seeds import best_seed, of_seed
 from r2d_ray.study.tested import clear_old_predictions, write_rows
 
@@ -66,7 +67,7 @@ def run_study(
     address: str | None,
     capacity: Capacity,
     concurrency: int,
-    show: Callable[[Event], None],
+    show: Show,
 ) -> dict[str, Any] | None:
     """Run or resume a search (frame.StudyRun.run)."""
     return SearchRun(plan).run(address, capacity, concurrency, show)
@@ -90,6 +91,12 @@ class SearchRun(StudyRun[StudyPlan]):
     def take_up(self, folder: StudyFolder, stored: StudyInfo) -> None:
         """Take over the stored study's number of trials."""
         self.plan = with_trials(self.plan, folder, stored)
+
+    def planned(self) -> list[PlannedTrial]:
+        """Return as many trials as the study is to have."""
+        asked = self.plan.settings
+        steps = self.plan.config.max_steps * asked.seeds_per_config
+        return [PlannedTrial(f"trial {number}", steps) for number in range(asked.num_samples)]
 
     def missing(self, session: Session) -> Missing | None:
         """Return Optuna's searcher and the number of trials that have not ended."""
@@ -206,11 +213,13 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     contexts = has_context(plan.splits.test)
     jobs = finalists(folder, prepared_dir, best, usable_first, costs, contexts)
     allow_hub = may_use_hub(plan.info.profile)
-    looked = last_look(jobs, folder, plan.splits, plan.settings.seed, allow_hub=allow_hub)
+    seed_of_draws, show = plan.settings.seed, session.show
+    looked = last_look(jobs, folder, plan.splits, seed_of_draws, allow_hub, show)
     own = jobs[seed]  # the model in best/
     fitted = calibration_of(own[2], plan.splits, looked.models[own[0].name], costs)
     add_calibration(folder.best_dir, fitted)
     metric = label_metric(plan.space.metric)
+    session.show(ScoringEvent("controls", 0, 1))
     answers = label_controls(folder, plan.splits, metric)
     models = with_means(looked.models, trials)
     first_rows = {name: models[name][metric] for name in list(models)[: len(trials)]}

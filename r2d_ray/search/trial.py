@@ -6,15 +6,25 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from r2d_ray.config import TrainConfig, build_config
-from r2d_ray.distributed.stage1_cache import stage1_weights
+from r2d_ray.distributed.stage1_cache import stage1_key, stage1_weights
 from r2d_ray.distributed.stage_job import STOP_FILE, TrainingJob, run_training
 from r2d_ray.records import Evaluation, Objective, StudyInfo, TrialRecord
 from r2d_ray.study.books import outcome_of, save_outcome, trial_record, write_record
 from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.progress.files import (
+    STAGE1,
+    STAGE2,
+    WAITS,
+    Standing,
+    stage1_file,
+    trial_file,
+    write_standing,
+)
 from r2d_ray.study.seeds import over_seeds, seeds_of
 from r2d_ray.study.settings import RUNG_RATIO
 
@@ -132,11 +142,13 @@ def train_seed(
     from r2d_ray.model.flops import costs  # it loads a library of models
 
     config = build_config({**info.config, **values})
-    weights, stage1 = first_stage(config, prepared_dir, folder, train)
+    told = trial_file(folder.progress_dir, number)
+    weights, stage1 = first_stage(config, prepared_dir, folder, train, told, run)
     objective = info.objective
     metric = objective.metric
     place = folder.run_dir(number, run)
-    job = TrainingJob(config, "stage2", prepared_dir, place, weights, metric, run)
+    write_standing(told, Standing(STAGE2, 0, config.max_steps, run))
+    job = TrainingJob(config, STAGE2, prepared_dir, place, weights, metric, run, told)
     outcome = train(job, callbacks)
     curve = tuple(Evaluation(**entry) for entry in outcome["curve"])
     selected = next(e for e in curve if e.step == outcome["selected_step"])
@@ -162,17 +174,35 @@ def train_seed(
 
 
 def first_stage(
-    config: TrainConfig, prepared_dir: Path, folder: StudyFolder, train: Train
+    config: TrainConfig,
+    prepared_dir: Path,
+    folder: StudyFolder,
+    train: Train,
+    told: Path,
+    run: int,
 ) -> tuple[Path | None, dict[str, Any]]:
-    """Return the weights of the shared stage 1 and what a record says of it; none without one."""
+    """Return the weights of the shared stage 1 and what a record says of it; none without one.
+
+    Whether this trial waits for the stage or trains it stands in the file `told` meanwhile.
+    """
     from r2d_ray.model.flops import costs
 
     if not config.stage1_max_steps:
         return None, {}
-    entry = stage1_weights(config, prepared_dir, folder.stage1_dir, lambda job: train(job, []))
-    told = {name: entry.outcome[name] for name in ("selected_step", "best_metric", "steps_done")}
+    shared = stage1_file(folder.progress_dir, stage1_key(config, prepared_dir))
+    waits = Standing(WAITS, 0, config.stage1_max_steps, run, follows=shared.stem)
+    write_standing(told, waits)
+
+    def build(job: TrainingJob) -> dict[str, Any]:
+        write_standing(told, replace(waits, phase=STAGE1))
+        return train(replace(job, progress=shared), [])
+
+    entry = stage1_weights(config, prepared_dir, folder.stage1_dir, build)
+    told_of = {name: entry.outcome[name] for name in ("selected_step", "best_metric", "steps_done")}
     made = {"key": entry.key, "built_here": entry.built_here}
-    return entry.folder, made | told | costs(entry.outcome["series"], entry.outcome["steps_done"])
+    return entry.folder, made | told_of | costs(
+        entry.outcome["series"], entry.outcome["steps_done"]
+    )
 
 
 def _rung_evaluation(curve: tuple[Evaluation, ...], max_steps: int) -> int:

@@ -1,12 +1,12 @@
-"""Trials under Ray Tune: what it is given, and its events for whoever shows progress."""
+"""Trials under Ray Tune: what a session gives it."""
 
 from __future__ import annotations
 
 import functools
 import signal
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +16,10 @@ from ray.tune.search import Searcher
 from r2d_ray.distributed.cluster import DRIVER_RESOURCE
 from r2d_ray.distributed.stage_job import run_training
 from r2d_ray.search.trial import Train, run_trial
+from r2d_ray.search.watch.callback import Stateless, TrialEvents, progress_files
 from r2d_ray.study.books import Bookkeeper
 from r2d_ray.study.folder import StudyFolder
-
-
-@dataclass(frozen=True, slots=True)
-class TrialEvent:
-    """Something that happened to a trial: started, evaluated, ended or failed, with its values."""
-
-    trial: int
-    what: str
-    values: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class StudyNote:
-    """Something that a person should know of the whole study."""
-
-    text: str
-
-
-Event = TrialEvent | StudyNote
-
-
-class Stateless:
-    """A part of Tune that is pickled empty: Tune keeps its parts in the study's folder.
-
-    The state of a study is its journal and its outcomes; no pickle is ever read back.
-    """
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
+from r2d_ray.study.progress.events import Show
 
 
 class StatelessSearcher(Stateless, Searcher):
@@ -60,31 +32,6 @@ class StatelessSearcher(Stateless, Searcher):
         """Restore nothing."""
 
 
-class TrialEvents(Stateless, tune.Callback):
-    """A Tune callback that passes on starts, evaluations and ends."""
-
-    def __init__(self, show: Callable[[TrialEvent], None]) -> None:
-        self.show = show
-
-    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        """Pass on a start with the trial's searched values."""
-        self.show(TrialEvent(trial.config["trial"], "started", trial.config["values"]))
-
-    def on_trial_result(
-        self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
-    ) -> None:
-        """Pass on an evaluation."""
-        self.show(TrialEvent(trial.config["trial"], "evaluated", dict(result)))
-
-    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        """Pass on an end."""
-        self.show(TrialEvent(trial.config["trial"], "ended"))
-
-    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        """Pass on a failure."""
-        self.show(TrialEvent(trial.config["trial"], "failed"))
-
-
 @dataclass(frozen=True, slots=True)
 class Session:
     """One command's turn at a study: all that its trials share.
@@ -93,14 +40,14 @@ class Session:
         books: The study's folder, info and ended trials.
         prepared: Prepared data by what trials call it; `""` is that of trials that name none.
         concurrency: Trials at once.
-        show: Takes what happens to trials.
+        show: Takes what happens.
         train: Trains a stage.
     """
 
     books: Bookkeeper
     prepared: Mapping[str, Path]
     concurrency: int
-    show: Callable[[Event], None]
+    show: Show
     train: Train = run_training
 
     @property
@@ -134,12 +81,13 @@ def drive(session: Session, searcher: StatelessSearcher, trials: int) -> None:
         run_config=tune.RunConfig(
             name=f"session-{int(time.time())}",
             storage_path=str(session.folder.tune_dir),
-            callbacks=[TrialEvents(session.show)],
+            callbacks=[TrialEvents(session.folder, searcher.metric, session.show)],
             verbose=0,
         ),
     )
     try:
-        tuner.fit()
+        with progress_files(session.folder):
+            tuner.fit()
     finally:
         if hasattr(signal, "SIGUSR1"):  # Tune leaves its own handler behind
             signal.signal(signal.SIGUSR1, signal.SIG_DFL)

@@ -34,6 +34,7 @@ class StudyFolder:
         self.trials_dir = root / "trials"  # checkpoints and TensorBoard
         self.predictions_dir = root / "predictions"  # <method>-<seed>-<split>.jsonl
         self.best_dir = root / "best"  # the exported model; not there before it is
+        self.progress_dir = root / "progress"  # where trials stand; there while a session runs
         self.report_dir = root / "report"  # what `python -m analysis` makes of the study
 
     def trial_dir(self, number: int) -> Path:

@@ -22,7 +22,7 @@ from r2d_ray.distributed import cluster
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
 from r2d_ray.predict import main as predict_main
 from r2d_ray.train import main as train_main
-from r2d_ray.tune import AGAIN, end_lines
+from r2d_ray.tune import TUNE, end_lines
 from r2d_ray.tune import main as tune_main
 
 BASE = ["--dataset", "bioasq", "--profile", "embedded", "--storage-path", "studies"]
@@ -404,14 +404,14 @@ def test_the_last_lines_name_states_reasons_and_the_model() -> None:
         "best_trial": 1,
         "best_dir": "/studies/x/best",
     }
-    assert end_lines(result, AGAIN) == [
+    assert end_lines(result, TUNE.failed) == [
         "trials: 3 done, 1 failed",
         "trial 2 failed: NonFiniteError: loss = nan",
         "failed trials count as tried and are not rerun; --extend N adds new ones",
         "best model: /studies/x/best",
     ]
     none = {"trials": {"failed": 1}, "failures": {0: "why"}}
-    assert end_lines(none, AGAIN)[-1] == "no trial finished: there is no best model"
+    assert end_lines(none, TUNE.failed)[-1] == "no trial finished: there is no best model"
 
 
 def test_handlers_are_given_back() -> None:

@@ -285,7 +285,7 @@ def test_bertscore_is_asked_once_for_all_files_with_rationales(
         return [{"bertscore": 1 - place / 16} for place in range(len(files))]
 
     labels_and_texts = [{"macro_f1": 0.9, "bertscore": None}, {"macro_f1": 0.8}, {"macro_f1": 0.4}]
-    monkeypatch.setattr(module, "evaluate_all", lambda *_: labels_and_texts)
+    monkeypatch.setattr(module, "evaluate_each", lambda *_: labels_and_texts)
     monkeypatch.setattr(module, "score_rationales", scored)
     jobs = finalists(folder, tmp_path, record(2), record(0))
     found = last_look(jobs, folder, splits, 1, allow_hub=False)
@@ -314,7 +314,7 @@ def test_bertscore_is_asked_once_for_all_files_with_rationales(
 def test_a_search_of_labels_only_has_no_rationale_controls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "evaluate_all", lambda *_: [{"macro_f1": 0.9}, {"macro_f1": 0.4}])
+    monkeypatch.setattr(module, "evaluate_each", lambda *_: [{"macro_f1": 0.9}, {"macro_f1": 0.4}])
     config = tiny_config(label_loss_weight=1.0, stage1_max_steps=0).model_dump()
     jobs = finalists(StudyFolder(tmp_path), tmp_path, record(0, config=config), None)
     found = last_look(jobs, StudyFolder(tmp_path), toy_splits(), 1, allow_hub=False)

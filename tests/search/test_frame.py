@@ -20,9 +20,10 @@ from r2d_ray.search.domain import Domain
 from r2d_ray.search.frame import Missing, StudyRun, absent_folders
 from r2d_ray.search.plan import StudyPlan
 from r2d_ray.search.space import SearchSpace
-from r2d_ray.search.tuner import Event, Session, StudyNote
+from r2d_ray.search.tuner import Session
 from r2d_ray.study.folder import StudyFolder
 from r2d_ray.study.lock import StudyLock
+from r2d_ray.study.progress.events import Event, PlannedTrial, StudyNote, StudyPlanned
 from r2d_ray.study.settings import SearchSettings
 
 SPACE = SearchSpace(
@@ -38,6 +39,9 @@ class Prepares(StudyRun[StudyPlan]):
 
     def configs(self) -> Iterator[tuple[str, TrainConfig]]:
         yield "", self.plan.config
+
+    def planned(self) -> list[PlannedTrial]:
+        return [PlannedTrial("trial 0", 8)]
 
     def missing(self, session: Session) -> Missing | None:
         return None
@@ -73,7 +77,13 @@ def test_a_new_study_tells_token_lengths_and_a_resumed_one_keeps_its_study_json(
     assert result is not None
     [folder] = (tmp_path / "s" / "prepared").iterdir()
     assert result == {"prepared": {"": folder}, "at_once": 3}
-    assert events == []
+    [found] = events
+    assert isinstance(found, StudyPlanned)
+    assert not found.resumed
+    assert (found.study, found.folder) == ("s", str(tmp_path / "s"))
+    assert (found.metric, found.mode, found.at_once) == ("macro_f1", "max", 3)
+    assert list(found.searched) == ["label_loss_weight"]
+    assert (found.ended, found.goes_on) == ({}, {})
     stored = (tmp_path / "s" / "study.json").read_bytes()
     measured = json.loads((folder / "prepared.json").read_text())["tokens"]
     assert measured["train"]["max"] > 0
@@ -81,7 +91,9 @@ def test_a_new_study_tells_token_lengths_and_a_resumed_one_keeps_its_study_json(
 
     result, events = run(plan(tmp_path, versions={"ray": "3"}))
     assert result == {"prepared": {"": folder}, "at_once": 3}
-    assert events == [StudyNote("resumed with another version: ray: absent -> '3'")]
+    note, again = events
+    assert note == StudyNote("resumed with another version: ray: absent -> '3'")
+    assert again == replace(found, resumed=True)
     assert (tmp_path / "s" / "study.json").read_bytes() == stored
 
 
