@@ -14,6 +14,7 @@ from r2d_ray.data.reading.cells import EVERY, find
 from r2d_ray.data.reading.columnwise import ColumnReader, has_column, may_have, no_column
 from r2d_ray.data.reading.seen import TAG
 from r2d_ray.data.reading.targets import RATIONALE, TARGETS, check_source_name
+from r2d_ray.data.rows.class_numbers import check_class_numbers
 from r2d_ray.data.rows.joined import with_answers, with_ids
 from r2d_ray.data.splits import SourceRows
 from r2d_ray.errors import UserError, unknown
@@ -79,6 +80,9 @@ def table_rows(parts: Parts, columns: Mapping[str, str], labelled: bool = True) 
     )
     reader = ColumnReader(columns, required, has_choices)
     read = [row for part, table in tables.items() for row in reader.rows(table, part)]
+    if not has_choices:
+        label_column = reader.column("label")
+        check_class_numbers(((one.piece, one.row.label) for one in read), label_column)
     rows, notes = with_answers(read)
     if any(one.split for one in read) and (free := sum(not one.split for one in read)):
         notes.append(

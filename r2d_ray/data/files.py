@@ -41,11 +41,21 @@ class Record:
     values: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A file of a table: its place, its rows, and the columns whose class numbers got names."""
+
+    where: str
+    rows: int
+    named: tuple[str, ...] = ()
+
+
 class Table(list[Record]):
     """The rows of one file, folder or split: a list that knows its columns.
 
     `header` is where the columns are named (`file`, `file:line`), `columns` their names in order,
-    `notes` what reading it found that a user should know: rows left out, a separator.
+    `notes` what reading it found that a user should know: rows left out, a separator. `pieces` are
+    the files that it lies in, one after the other; one unless they are given.
     """
 
     def __init__(
@@ -54,12 +64,14 @@ class Table(list[Record]):
         header: str,
         columns: Iterable[str] | None = None,
         notes: Iterable[str] = (),
+        pieces: Iterable[Piece] = (),
     ) -> None:
         super().__init__(rows)
         self.header = header
         names = columns if columns is not None else (name for row in self for name in row.values)
         self.columns = tuple(dict.fromkeys(names))
         self.notes = tuple(notes)
+        self.pieces = tuple(pieces) or (Piece(header, len(self)),)
 
 
 Parts = dict[str, list[Record]]

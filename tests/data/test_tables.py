@@ -1,6 +1,7 @@
 """Tables: JSONL, CSV, Parquet, folders and hub sets, their columns, and what is refused how."""
 
 import json
+from decimal import Decimal
 
 import pyarrow
 import pyarrow.parquet
@@ -121,8 +122,8 @@ REFUSED = {
     ),
     "wrong type": (
         "a.jsonl",
-        jsonl(ROW, {**ROW, "id": "b", "question": 7}),
-        ":2: column 'question' is of type int, expected text",
+        jsonl(ROW, {**ROW, "id": "b", "question": {"text": "Q?"}}),
+        ":2: column 'question' is of type dict, expected text (a member is named with a dot: text)",
     ),
     "null question": (
         "a.jsonl",
@@ -131,13 +132,13 @@ REFUSED = {
     ),
     "label of a wrong type": (
         "a.jsonl",
-        jsonl({**ROW, "label": 0.5}),
-        ":1: column 'label' is of type float, expected text",
+        jsonl({**ROW, "label": 1e17}),
+        ":1: column 'label' is of type float, expected text (1e+17 has more digits than are exact",
     ),
     "rationale of a wrong type": (
         "a.jsonl",
         jsonl({**ROW, "rationale": ["R."]}),
-        ":1: column 'rationale' is of type list, expected text",
+        ":1: column 'rationale' is of type list, expected text (join its parts to one text)",
     ),
     "empty question": (
         "a.jsonl",
@@ -379,10 +380,22 @@ def test_records_keep_where_they_stand(tmp_path):
     assert [record.where for record in read_records(parquet)] == [f"{parquet}: row 1"]
 
 
-def test_only_ids_labels_and_options_may_be_numbers():
-    assert text_of(3, "f:1", "label", is_key=True) == "3"
-    with pytest.raises(UserError, match="f:1: column 'context' is of type int, expected text"):
-        text_of(3, "f:1", "context")
+NUMBERS = [
+    (3, "3"),
+    (3.0, "3"),
+    (-2.0, "-2"),
+    (36.6, "36.6"),
+    (True, "true"),
+    (2**70, str(2**70)),
+    (Decimal("1.50"), "1.50"),
+    (Decimal("2.00"), "2"),
+]
+
+
+@pytest.mark.parametrize("is_key", [False, True])
+@pytest.mark.parametrize(("number", "text"), NUMBERS)
+def test_numbers_are_the_text_that_a_csv_file_has(number, text, is_key):
+    assert text_of(number, "f:1", "x", is_key) == text
 
 
 JSON_VALUES = st.recursive(

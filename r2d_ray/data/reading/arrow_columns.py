@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from r2d_ray.data.files import Record, Table, filled_rows, is_missing
+import numpy as np
+
+from r2d_ray.data.files import Piece, Record, Table, filled_rows, is_missing
 from r2d_ray.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,10 +49,9 @@ class Columns:
     read: Callable[[list[str]], pyarrow.Table]
     features: Mapping[str, Any] | None = None
 
-    def records(self, chosen: Sequence[str], where: str) -> list[Record]:
-        """Return the rows with these columns; `where` stands before a row's number."""
-        table = self.read(list(chosen)).select(list(chosen))
-        return list(records_of(table, where, features=self.features))
+    def table(self, chosen: Sequence[str]) -> pyarrow.Table:
+        """Return the rows with these columns."""
+        return self.read(list(chosen)).select(list(chosen))
 
 
 def rows_of(columns: Columns, header: str, where: str, choose: Choose = every_column) -> Table:
@@ -68,16 +69,20 @@ def rows_of(columns: Columns, header: str, where: str, choose: Choose = every_co
     names = columns.names
     check_once(names, header)
     used = choose(names)
-    records = columns.records(used, where)
+    table = columns.table(used)
+    records = list(records_of(table, where, features=columns.features))
     if not records:
         raise UserError(f"{header}: no rows")
+    named = tuple(name for name in _classes(table, columns.features) if name in used)
     empty = [i for i, one in enumerate(records) if all(map(is_missing, one.values.values()))]
     others = [name for name in names if name not in used]
     if empty and others:  # whether a row has a value is a question to all of its columns
-        rest = columns.records(others, where)
+        rest = list(records_of(columns.table(others), where, features=columns.features))
         for place in empty:
             records[place].values.update(rest[place].values)
-    return filled_rows(records, header, names)
+    found = filled_rows(records, header, names)
+    found.pieces = (Piece(header, len(found), named),)
+    return found
 
 
 def records_of(
@@ -129,13 +134,21 @@ def _values(column: pyarrow.ChunkedArray) -> list[Any]:
     import pyarrow
 
     try:
-        return list(column.to_pylist())
+        values = list(column.to_pylist())
+        if pyarrow.types.is_float32(column.type) or pyarrow.types.is_float16(column.type):
+            return [_shortest(value) for value in values]
+        return values
     except (pyarrow.ArrowException, ValueError, OverflowError) as error:
         reason = first_line(error)
     try:
         return list(column.cast(pyarrow.string()).to_pylist())
     except (pyarrow.ArrowException, ValueError, OverflowError):
         return [Unreadable(reason)] * len(column)
+
+
+def _shortest(value: float | None) -> float | None:
+    """Return a number of 32 bits as a CSV file has it: 36.6 and not 36.599998474121094."""
+    return None if value is None else float(str(np.float32(value)))
 
 
 def first_line(error: Exception) -> str:

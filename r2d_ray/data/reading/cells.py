@@ -39,25 +39,50 @@ def members(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def text_of(value: Any, where: str, column: str, is_key: bool = False) -> str:
-    """Return a cell as text without outer spaces.
+    """Return a cell as text without outer spaces: what a CSV file of the same rows says.
+
+    Whole numbers that are floats are those numbers (3.0 is `3`), truth values `true` and `false`.
 
     Args:
         value: The cell.
         where: File and line, for the error.
         column: Its column, for the error.
-        is_key: For ids, labels and options: whole numbers (1.0 is `1`) and truth values are taken
-            too, and inner spaces count as one.
+        is_key: For ids, groups, labels and options: inner spaces count as one.
 
     Raises:
-        UserError: for any other value.
+        UserError: for an empty cell, a list, an object, and what else is neither text nor number.
     """
     if isinstance(value, str):
         return " ".join(value.split()) if is_key else value.strip()
-    if is_key and isinstance(value, int):
-        return str(value).lower() if isinstance(value, bool) else str(value)
-    if is_key and isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_WHOLE:
-        return str(int(value))
-    if is_key and isinstance(value, Decimal) and value.is_finite() and value == int(value):
-        return str(int(value))
-    kind = "empty" if is_missing(value) else f"of type {type(value).__name__}"
-    raise UserError(f"{where}: column {column!r} is {kind}, expected text")
+    if is_missing(value):
+        raise UserError(f"{where}: column {column!r} is empty, expected text")
+    text = _number(value)
+    if text is None:
+        kind = type(value).__name__
+        raise UserError(f"{where}: column {column!r} is of type {kind}, expected text{_way(value)}")
+    return text
+
+
+def _number(value: Any) -> str | None:
+    """Return a number or truth value as text; None for anything else, and for an inexact one."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        if not value.is_integer():
+            return repr(float(value))  # of a number of NumPy, too
+        return str(int(value)) if abs(value) <= LARGEST_WHOLE else None
+    if isinstance(value, Decimal) and value.is_finite():
+        return str(int(value)) if value == int(value) else str(value)
+    return None
+
+
+def _way(value: Any) -> str:
+    if isinstance(value, Mapping) and value:
+        return f" (a member is named with a dot: {next(iter(value))!s:.40})"
+    if isinstance(value, list):
+        return " (join its parts to one text)"
+    if isinstance(value, float | Decimal):
+        return f" ({value} has more digits than are exact: write it as text)"
+    return ""

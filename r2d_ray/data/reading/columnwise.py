@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from r2d_ray.data.examples import Example
@@ -11,7 +11,7 @@ from r2d_ray.data.files import Record, Table, is_missing
 from r2d_ray.data.reading.cells import EVERY, find, members, text_of
 from r2d_ray.data.reading.choices import Options, options_of
 from r2d_ray.data.reading.folders import SPLIT_ALIASES
-from r2d_ray.data.reading.seen import TAG, ColumnCount
+from r2d_ray.data.reading.seen import TAG, ColumnCount, without_tags
 from r2d_ray.data.reading.targets import KEYS, RATIONALE, check_source_name, rationale_columns
 from r2d_ray.data.rows.joined import ReadRow
 from r2d_ray.errors import UserError
@@ -44,39 +44,33 @@ class ColumnReader:
             UserError: naming file, line and column of the first fault of a column.
         """
         self._check_required(table)
-        cells = {t: self._texts(table, t) for t in ("id", "group", "question", "context", "label")}
+        ids = self._ids(table)
+        cells = [self._texts(table, t) for t in ("group", "question", "context", "label")]
         splits = [part] * len(table) if part else self._splits(table)
+        pieces = (piece for piece in table.pieces for _ in range(piece.rows))
         label_column = self.column("label")
+        cells_of_rows = zip(
+            table,
+            ids,
+            *cells,
+            self._rationales(table),
+            self._options(table),
+            self._tags(table),
+            splits,
+            pieces,
+            strict=True,
+        )
         read = []
-        for number, (
-            record,
-            given,
-            group,
-            question,
-            context,
-            label,
-            why,
-            opts,
-            tags,
-            split,
-        ) in enumerate(
-            zip(
-                table,
-                *cells.values(),
-                self._rationales(table),
-                self._options(table),
-                self._tags(table),
-                splits,
-                strict=True,
-            ),
-            start=1,
-        ):
+        for number, cells_of_row in enumerate(cells_of_rows, start=1):
+            record, given, group, question, context, label, *more, split, piece = cells_of_row
+            why, options, tags = more
             row_id = given or f"{part or 'row'}-{number}"
-            choices = opts.texts if opts else None
+            choices = options.texts if options else None
             row = Example(
                 row_id, group or row_id, question, context, label, why, choices, tuple(tags)
             )
-            read.append(ReadRow(row, opts, split, record.where, label_column, bool(given)))
+            where = record.where
+            read.append(ReadRow(row, options, split, piece, where, label_column, bool(given)))
         return read
 
     def _check_required(self, table: Table) -> None:
@@ -93,6 +87,11 @@ class ColumnReader:
                 f"{table.header}: {', '.join(wrong[:COLUMNS_SHOWN])} are wrong options (write all "
                 "options of a row, the right one too, as a list in a column choices)"
             )
+
+    def _ids(self, table: Table) -> list[str]:
+        if "id" not in self.columns and "id" in without_tags(self.columns).values():
+            return [""] * len(table)  # a patient's number, says --columns group=id, names no row
+        return self._texts(table, "id")
 
     def _texts(self, table: Table, target: str) -> list[str]:
         column = self.column(target)
@@ -111,7 +110,7 @@ class ColumnReader:
             else:
                 texts.append(text_of(value, record.where, column, is_key))
         if "" in texts and target in self.required:
-            raise UserError(_lacking(table[texts.index("")], column))
+            raise UserError(_lacking(table, column, [i for i, t in enumerate(texts) if not t]))
         self.count.add(target, column, len(texts) - texts.count(""))
         return texts
 
@@ -200,8 +199,11 @@ def no_column(table: Table, column: str) -> str:
     return f"{table.header}: no column {column!r} (columns: {known}"
 
 
-def _lacking(record: Record, column: str) -> str:
+def _lacking(table: Table, column: str, empty: Sequence[int]) -> str:
+    """Return the error of rows without a value: the first of them, and how many there are."""
+    record = table[empty[0]]
+    count = f"{len(empty)} of {len(table)} rows"
     if has_column(record, column):
-        return f"{record.where}: column {column!r} is empty"
+        return f"{record.where}: column {column!r} is empty, in {count} (fill it or leave them out)"
     known = printable(", ".join(list(record.values)[:COLUMNS_SHOWN]))
-    return f"{record.where}: no column {column!r} (columns: {known})"
+    return f"{record.where}: no column {column!r} (columns: {known}), in {count}"

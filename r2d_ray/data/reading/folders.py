@@ -96,6 +96,7 @@ def read_table(folder: Path, files: Sequence[Path], choose: Choose = every_colum
             f"{len(files)} files: {files[0].name} to {files[-1].name}",
             *(note for table in tables for note in table.notes),
         ],
+        (piece for table in tables for piece in table.pieces),
     )
 
 
