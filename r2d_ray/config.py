@@ -42,6 +42,8 @@ def _survives_json(value: dict[str, Any]) -> dict[str, Any]:
 JsonObject = Annotated[dict[str, Any], AfterValidator(_survives_json)]
 FINEST_GPU_SHARE = 1e-4  # Ray's
 SCRATCH_MODELS = ("scratch-tiny", "scratch-small")
+FEW_TEST_ROWS = 10  # rows; of a label with fewer, one row moves its recall by more than 10 points
+TOKENIZER_ROWS = 5_000  # training rows, at most, from which a scratch tokenizer learns 4,096 pieces
 SELECTION_METRICS = ("macro_f1", "accuracy", "rationale_loss", "composite")
 
 

@@ -11,7 +11,11 @@ import numpy as np
 
 from r2d_ray.data.examples import Example, Splits
 from r2d_ray.data.reading.seen import column_card, column_lines
+from r2d_ray.data.rows.sample import sampled
 from r2d_ray.storage import printable
+
+WORDS_ROWS = 5000
+"""Rows of a split, and rationales of a source, whose words are counted at most: a fixed draw."""
 
 MOST_SHOWN = 8
 """Labels that a printed line names; the card has all of them."""
@@ -25,7 +29,8 @@ def data_card(splits: Splits) -> dict[str, Any]:
         one), `groups`, `label_counts`
         (empty without a fixed set), `rows_with_duplicate_options` and `most_options` by split
         (empty but where rows have their own choices), `rationale_sources` (source -> split ->
-        rows), `words` and `rationale_words` (median, p90, max), `tokens` (empty: `with_tokens`),
+        rows), `words` and `rationale_words` (texts `measured`, median, p90, max), `tokens` (empty:
+        `with_tokens`),
         `dropped` (reason -> rows), `warnings`; of a table also `columns` (target -> column),
         `filled` (target -> rows), `table_rows` and `unused_columns`.
     """
@@ -52,7 +57,7 @@ def data_card(splits: Splits) -> dict[str, Any]:
         },
         "rationale_sources": {source: _rows_with(parts, source) for source in sources},
         "words": {
-            name: word_lengths(f"{row.question} {row.context}" for row in rows)
+            name: word_lengths([f"{r.question} {r.context}" for r in sampled(rows, WORDS_ROWS)])
             for name, rows in parts.items()
         },
         "rationale_words": {source: word_lengths(_texts(splits, source)) for source in sources},
@@ -83,8 +88,8 @@ def _rows_with(parts: Mapping[str, Iterable[Example]], source: str) -> dict[str,
 
 
 def _texts(splits: Splits, source: str) -> list[str]:
-    rows = [row for _, part in splits.items() for row in part]
-    return [row.rationales[source] for row in rows if source in row.rationales]
+    having = [row for _, part in splits.items() for row in part if source in row.rationales]
+    return [row.rationales[source] for row in sampled(having, WORDS_ROWS)]
 
 
 def label_counts(rows: Iterable[Example], labels: Iterable[str]) -> dict[str, int]:
@@ -97,6 +102,7 @@ def word_lengths(texts: Iterable[str]) -> dict[str, float]:
     """Return median, 90th percentile and maximum of the texts' lengths in words."""
     lengths = np.array([len(text.split()) for text in texts])
     return {
+        "measured": len(lengths),
         "median": float(np.median(lengths)),
         "p90": float(np.percentile(lengths, 90)),
         "max": float(lengths.max()),
@@ -121,13 +127,13 @@ def card_lines(card: Mapping[str, Any]) -> list[str]:
             parts.append(
                 f"own options, at most {card['most_options'][name]}; {repeated} rows repeat one"
             )
-        parts.append(_lengths(card["words"][name], "words"))
+        parts.append(_lengths(card["words"][name], "words", count))
         if name in card["tokens"]:
             parts.append(_token_lengths(card["tokens"][name], count))
         lines.append("; ".join(parts))
     for source, counts in card["rationale_sources"].items():
         held = ", ".join(f"{name} {count}" for name, count in counts.items())
-        words = _lengths(card["rationale_words"][source], "words")
+        words = _lengths(card["rationale_words"][source], "words", sum(counts.values()))
         lines.append(f"  rationale {source}: {held}; {words}")
     lines += [f"  dropped {count}: {reason}" for reason, count in card["dropped"].items()]
     lines += [
@@ -144,8 +150,10 @@ def _shares(counts: Mapping[str, int]) -> str:
     return ", ".join([f"{label} {count / total:.0%}" for label, count in most] + more)
 
 
-def _lengths(measured: Mapping[str, float], unit: str) -> str:
-    return f"median {measured['median']:.0f}, p90 {measured['p90']:.0f} {unit}"
+def _lengths(measured: Mapping[str, float], unit: str, rows: int) -> str:
+    text = f"median {measured['median']:.0f}, p90 {measured['p90']:.0f} {unit}"
+    some = measured.get("measured", rows)  # cards before 0.3 are of all rows
+    return f"{text} from a sample of {some:.0f} rows" if some < rows else text
 
 
 def _token_lengths(measured: Mapping[str, float], rows: int) -> str:

@@ -12,9 +12,10 @@ from typing import Any, cast
 from datasets import Dataset, Features, List, Value
 from transformers import PreTrainedTokenizerBase
 
-from r2d_ray.config import TrainConfig
+from r2d_ray.config import TOKENIZER_ROWS, TrainConfig
 from r2d_ray.data.examples import Example, Splits, label_kind
 from r2d_ray.data.inputs.bodies import prompt_bodies
+from r2d_ray.data.rows.sample import sampled
 from r2d_ray.method.prompts import PREDICT_PREFIX, explain_given_label_prefix, question_text
 from r2d_ray.method.tokens import LabelTokens, RowLabel, encode
 
@@ -85,8 +86,16 @@ COLUMNS = Features(  # named, because a column of empty lists would have no type
 
 
 def tokenizer_texts(splits: Splits) -> Iterator[str]:
-    """Yield what a tokenizer of this training split should know: bodies, targets and prefixes."""
-    for row in splits.train:
+    """Yield what a tokenizer of this training split should know: bodies, targets and prefixes.
+
+    Of a split with more than `TOKENIZER_ROWS` rows a fixed draw of that many, and every label.
+    """
+    picked = sampled(splits.train, TOKENIZER_ROWS)
+    if len(picked) < len(splits.train):
+        for label in dict.fromkeys(row.label for row in splits.train):
+            yield label
+            yield explain_given_label_prefix(label)
+    for row in picked:
         yield question_text(row.question, row.choices)
         yield row.context
         yield from row.rationales.values()

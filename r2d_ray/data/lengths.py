@@ -16,7 +16,7 @@ from r2d_ray.config import SCRATCH_MODELS, TrainConfig
 from r2d_ray.data.encode import set_tokens, tokenizer_texts
 from r2d_ray.data.examples import Example, Splits
 from r2d_ray.data.inputs.bodies import body_budget, body_ids
-from r2d_ray.data.rows.draw import hash_order
+from r2d_ray.data.rows.sample import sampled
 from r2d_ray.errors import UserError
 from r2d_ray.method.prompts import options_text, question_text
 from r2d_ray.method.tokens import LabelTokens, prefix_ids
@@ -60,9 +60,7 @@ def plan_tokenizer(splits: Splits, config: TrainConfig) -> PreTrainedTokenizerBa
 
 def measured_rows(rows: Sequence[Example]) -> Sequence[Example]:
     """Return the rows that are measured: all, or `MEASURED_ROWS` of them in a fixed draw."""
-    if len(rows) <= MEASURED_ROWS:
-        return rows
-    return sorted(rows, key=lambda row: hash_order(0, row.id))[:MEASURED_ROWS]
+    return sampled(rows, MEASURED_ROWS)
 
 
 def body_lengths(rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
@@ -136,6 +134,8 @@ def check_lengths(splits: Splits, config: TrainConfig, refuse: bool) -> None:
     tokenizer, limit = plan_tokenizer(splits, config), config.max_input_length
     every = [row for _, rows in splits.items() for row in rows]
     tokens = set_tokens(tokenizer, splits.labels, every, config)
+    if not (refuse or tokens.kind.listed):
+        return  # a question may be cut, and no row has options
     longest, counts = 0, {}
     for name, rows in splits.items():
         near = [r for r in rows if _most_tokens(question_text(r.question, r.choices)) * 2 > limit]
@@ -143,7 +143,7 @@ def check_lengths(splits: Splits, config: TrainConfig, refuse: bool) -> None:
         options = [options_text(row.choices) if row.choices else "" for row in near]
         for place in np.flatnonzero(text_lengths(options, tokenizer) + prefixes >= limit):
             body_ids(tokenizer, near[place], limit - int(prefixes[place]))
-        needed = _question_lengths(near, tokenizer) + prefixes
+        needed = _question_lengths(near, tokenizer) + prefixes if refuse else prefixes[:0]
         if (needed > limit).any():
             counts[name] = int((needed > limit).sum())
             longest = max(longest, int(needed.max()))

@@ -14,12 +14,14 @@ from r2d_ray.data.named_sets import NAMED_SETS, NOT_STATED
 from r2d_ray.data.official.readers import OFFICIAL, in_official_columns, is_official
 from r2d_ray.data.reading.arrow_columns import Choose, every_column
 from r2d_ray.data.reading.targets import used_columns
-from r2d_ray.data.rows.leaks import shared_warnings, without_leaks
+from r2d_ray.data.rows.leaks import without_leaks
+from r2d_ray.data.rows.shared import shared_warnings
 from r2d_ray.data.rows.tags import check_kept
 from r2d_ray.data.splits import (
     SourceRows,
     check_drawn,
     drawing_notes,
+    few_rows_warnings,
     fixed_labels,
     limit_rationales,
     limit_rows,
@@ -51,7 +53,8 @@ def load_splits(request: DataRequest) -> Splits:
     check_splits(splits)
     if sampled:
         return splits
-    return replace(splits, warnings=(*splits.warnings, *shared_warnings(splits)))
+    warnings = (*splits.warnings, *few_rows_warnings(splits), *shared_warnings(splits))
+    return replace(splits, warnings=warnings)
 
 
 def _limited(request: DataRequest, splits: Splits) -> Splits:

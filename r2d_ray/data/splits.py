@@ -9,7 +9,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from r2d_ray.data.examples import Example
+from r2d_ray.config import FEW_TEST_ROWS
+from r2d_ray.data.examples import Example, Splits
 from r2d_ray.data.reading.seen import ColumnUse
 from r2d_ray.data.rows.draw import (
     DRAWN_SHARE,
@@ -22,6 +23,9 @@ from r2d_ray.data.rows.draw import (
 from r2d_ray.data.rows.leaks import LONG_TEXT_WORDS, shared_contexts
 from r2d_ray.data.rows.leaks import Rows as Rows
 from r2d_ray.errors import UserError
+
+FEW_SHOWN = 8
+"""Labels that the warning of few rows names."""
 
 LABEL_ORDERS = (("yes", "no", "maybe"),)
 """Label sets with a customary order; any other set is sorted."""
@@ -100,6 +104,20 @@ def share_warnings(source: SourceRows, parts: Mapping[str, Sequence[Example]]) -
         f"the {name} split has {counts[name]} of {len(free)} rows, not about {DRAWN_SHARE:.0%}: "
         "groups are too large or labels too rare to draw it (a column split names one)"
         for name in off_shares(counts, len(free), missing)
+    ]
+
+
+def few_rows_warnings(splits: Splits) -> list[str]:
+    """Return a warning of labels with fewer than `FEW_TEST_ROWS` rows in test."""
+    counts = Counter(row.label for row in splits.test)
+    few = [f"{label} {counts[label]}" for label in splits.labels if counts[label] < FEW_TEST_ROWS]
+    if not few:
+        return []
+    more = [f"{len(few) - FEW_SHOWN} more labels"] if len(few) > FEW_SHOWN else []
+    shown = ", ".join([*few[:FEW_SHOWN], *more])
+    return [
+        f"labels with fewer than {FEW_TEST_ROWS} test rows: {shown}; each of these rows moves "
+        "macro-F1, and the score of such a label says little"
     ]
 
 

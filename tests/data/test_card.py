@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+from r2d_ray.data import card as card_module
 from r2d_ray.data.card import card_lines, data_card, label_counts, with_tokens, word_lengths
 from r2d_ray.data.examples import Example, Provenance, Splits, content_hash
 
@@ -38,7 +39,12 @@ def test_the_card_counts_what_is_there():
     }
     assert card["words"]["train"]["median"] == 3.0
     assert card["words"]["train"]["max"] == 5.0
-    assert card["rationale_words"]["human"] == {"median": 1.0, "p90": 2.6, "max": 3.0}
+    assert card["rationale_words"]["human"] == {
+        "measured": 3,
+        "median": 1.0,
+        "p90": 2.6,
+        "max": 3.0,
+    }
     assert card["dropped"] == {"train row: its question is in test": 2}
     assert card["hash"] == content_hash(SPLITS)
 
@@ -94,7 +100,13 @@ def test_rows_with_choices_have_no_label_counts():
 def test_counts_and_lengths_by_hand():
     assert label_counts(SPLITS.train, ("no", "yes", "maybe")) == {"no": 1, "yes": 2, "maybe": 0}
     lengths = word_lengths(["a"] * 10 + ["a b c d e f g h i j k"])
-    assert lengths == {"median": 1.0, "p90": 1.0, "max": 11.0}
+    assert lengths == {"measured": 11, "median": 1.0, "p90": 1.0, "max": 11.0}
+
+
+def test_words_of_a_large_split_are_counted_in_a_sample_and_said(monkeypatch):
+    monkeypatch.setattr(card_module, "WORDS_ROWS", 2)
+    lines = "\n".join(card_lines(data_card(SPLITS)))
+    assert lines.count(" words from a sample of 2 rows") == 1 + ("human" in lines)
 
 
 def test_the_card_counts_rows_that_repeat_an_option():

@@ -10,12 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r2d_ray.data.examples import Example, Provenance, Splits, normalised
-from r2d_ray.data.rows.leaks import (
-    shared_contexts,
-    shared_warnings,
-    without_leaks,
-    without_numbers,
-)
+from r2d_ray.data.rows.leaks import shared_contexts, without_leaks
+from r2d_ray.data.rows.shared import shared_warnings, without_numbers
 from r2d_ray.errors import UserError
 
 PREMISE = "A man in a red coat waits at the gate of the station"

@@ -1,7 +1,6 @@
-"""What must not stand in two splits: questions, groups, long contexts, texts that hardly differ.
+"""What must not stand in two splits: questions and groups, and the contexts that rows share.
 
-Where a source's own splits share a question or a group, the earlier side loses the row. A shared
-context and texts that differ in numbers alone are warned of: dropping them is the user's choice.
+Where a source's own splits share a question or a group, the earlier side loses the row.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate, combinations
+from itertools import accumulate
 
 from r2d_ray.data.examples import Example, Splits, normalised
 from r2d_ray.errors import UserError
@@ -154,56 +153,3 @@ def _remedy(parts: Mapping[str, Rows], asked: bool) -> str:
     if any(row.context for rows in parts.values() for row in rows):
         return "the same rows stand in both: leave them out of one"
     return "if the note is another column, name it: --columns context=COLUMN"
-
-
-REMEDY = "--columns group=COLUMN keeps rows of one patient or document together"
-
-
-def shared_warnings(splits: Splits) -> list[str]:
-    """Return what the user should know of contexts and texts that stand in two splits."""
-    parts = dict(splits.items())
-    grouped = any(row.group != row.id for rows in parts.values() for row in rows)
-    counts = Counter(row.context for rows in parts.values() for row in rows)
-    most = most_repeats(counts.total())
-    forms = {text for text, count in counts.items() if count > most}
-    del counts
-    asked = functools.lru_cache(normalised)  # often a form: the same question in every row
-    whole: dict[str, set[bytes]] = {name: set() for name in parts}
-    wordy: dict[str, set[bytes]] = {name: set() for name in parts}
-    for name, row in ((name, row) for name, rows in parts.items() for row in rows):
-        context = normalised(row.context)
-        if is_long(context) and row.context not in forms:
-            whole[name].add(digest(context))
-        if is_long(text := _wordy(f"{asked(row.question)} {context}")):
-            wordy[name].add(digest(text))
-    contexts, near = _across(whole), _across(wordy)
-    warnings = []
-    if contexts:
-        warnings.append(
-            f"contexts of {LONG_TEXT_WORDS} or more words that stand in two splits: {contexts}; a "
-            "model may know them from training (--columns group=COLUMN keeps rows of one text "
-            "together)"
-        )
-    if near and near != contexts:
-        warnings.append(
-            f"texts that differ in numbers alone and stand in two splits: {near} "
-            f"({'they are of different groups' if grouped else REMEDY})"
-        )
-    return warnings
-
-
-def without_numbers(text: str) -> str:
-    """Return the normalised text without the words that have a digit: numbers, dates, ids."""
-    return _wordy(normalised(text))
-
-
-def _wordy(text: str) -> str:
-    words = text.split()
-    # Letters alone are no digits: the cheap question first, for millions of words.
-    return " ".join([w for w in words if w.isalpha() or not any(map(str.isdigit, w))])
-
-
-def _across(texts: Mapping[str, set[bytes]]) -> str:
-    """Return how many texts stand in each two splits: `train and test 12`."""
-    counts = {pair: len(texts[pair[0]] & texts[pair[1]]) for pair in combinations(texts, 2)}
-    return ", ".join(f"{a} and {b} {count}" for (a, b), count in counts.items() if count)
