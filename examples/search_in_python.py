@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
         **SETTINGS,
     )
     if result is None:
-        raise SystemExit("stopped; the same command resumes")
+        raise SystemExit("saved; the same command resumes")
     print(f"best trial: {result['best_trial']} of {result['trials']}, in {result['best_dir']}")
 
     # Predictions: label, probabilities and rationale of new rows.

@@ -15,6 +15,7 @@ from r2d_ray import compare, predict, train, tune
 from r2d_ray.cli.arguments import COMMANDS, parser_for
 from r2d_ray.cli.command import settings_from
 from r2d_ray.cli.overrides import CONFIG_FLAGS
+from r2d_ray.cli.screen import run as screen_run
 from r2d_ray.config import TrainConfig
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE, OTHER_WORDS, UserError, meant
 from r2d_ray.method.variants import METHODS
@@ -82,6 +83,7 @@ def test_every_flag_changes_the_settings_or_what_the_verb_reads(
         return
     assert getattr(args, action.dest) != getattr(plain, action.dest)
     sources = [VERBS[command], tune] if command == "train" else [VERBS[command]]
+    sources += [] if command == "predict" else [screen_run]
     assert any(f"args.{action.dest}" in inspect.getsource(source) for source in sources)
 
 

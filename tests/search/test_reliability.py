@@ -53,6 +53,7 @@ from r2d_ray.search.trial import one_line
 from r2d_ray.storage import write_atomically
 from r2d_ray.study import books
 from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.progress.events import silent
 from r2d_ray.study.settings import SearchSettings
 from r2d_ray.training import trainer
 from r2d_ray.training.checkpoint import CheckpointError, newest_whole
@@ -204,7 +205,7 @@ class Session:
         for place in folder.made_at_once():
             place.mkdir(parents=True, exist_ok=True)
         kept, prepared = books.Bookkeeper(folder, plan.info), {"": root / "prepared" / "p"}
-        SearchRun(plan).train(tuner.Session(kept, prepared, 1, lambda event: None))
+        SearchRun(plan).train(tuner.Session(kept, prepared, 1, silent), resumed=False)
         return folder
 
 
