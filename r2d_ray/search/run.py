@@ -48,8 +48,9 @@ from r2d_ray.search.searcher import (
 from r2d_ray.search.space import distributions
 from r2d_ray.search.trial import evaluations_left, rung_step
 from r2d_ray.search.tuner import Session
+from r2d_ray.sharing.best import export_best
+from r2d_ray.sharing.model_card import write_card
 from r2d_ray.study.books import OUTCOME, Bookkeeper, outcome_of
-from r2d_ray.study.export import export_best
 from r2d_ray.study.folder import (
     StudyFolder,
     extend_study,
@@ -230,4 +231,5 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     if plan.info.random_weights:
         more["random_weights"] = plan.info.random_weights
     result = write_result(folder, chosen, table, records, said, fitted, more)
+    write_card(folder.best_dir, plan.info, chosen, result)
     return {**result, "failures": failures, "best_dir": str(folder.best_dir)}

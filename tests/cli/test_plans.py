@@ -17,7 +17,7 @@ from r2d_ray.distributed import cluster
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
 from r2d_ray.records import TrialRecord
-from r2d_ray.study.export import model_card
+from r2d_ray.sharing.model_card import model_card
 from r2d_ray.train import main as train_main
 from r2d_ray.tune import main as tune_main
 

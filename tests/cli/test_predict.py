@@ -20,8 +20,8 @@ from r2d_ray.evaluation.evaluator import Evaluator
 from r2d_ray.method.labels import prompt_table
 from r2d_ray.model.t5 import load_model, load_weights
 from r2d_ray.predict import main as predict_main
+from r2d_ray.sharing.best import export_best
 from r2d_ray.study.books import trial_record
-from r2d_ray.study.export import export_best
 from r2d_ray.study.model_file import MODEL_FILE, add_calibration, read_model_file
 
 ROWS = toy_rows("new", 7)

@@ -17,6 +17,7 @@ ORDER = [
     "records",
     "data",
     "evaluation study",
+    "sharing",
     "training prediction",
     "distributed",
     "search",

@@ -107,8 +107,8 @@ def model(tmp_path_factory: pytest.TempPathFactory, prepared_dir: Path) -> Path:
     """An untrained model, exported as a study would its best trial's."""
     from r2d_ray.data.prepare import open_prepared
     from r2d_ray.model.t5 import load_model
+    from r2d_ray.sharing.best import export_best
     from r2d_ray.study.books import trial_record
-    from r2d_ray.study.export import export_best
 
     folder, config = tmp_path_factory.mktemp("model"), tiny_config()
     tokenizer = open_prepared(prepared_dir).tokenizer

@@ -13,9 +13,10 @@ from r2d_ray.data.prepare import open_prepared
 from r2d_ray.errors import UserError
 from r2d_ray.model.t5 import load_model, load_weights
 from r2d_ray.records import StudyInfo, TrialRecord
-from r2d_ray.study import export as module
+from r2d_ray.sharing import best as module
+from r2d_ray.sharing.best import export_best
+from r2d_ray.sharing.model_card import model_card
 from r2d_ray.study.books import trial_record
-from r2d_ray.study.export import export_best, model_card
 from r2d_ray.study.model_file import MODEL_FILE, described, read_model_file
 
 
@@ -103,12 +104,12 @@ def test_what_predict_needs_is_in_it(best: Path) -> None:
 def test_the_card_says_what_it_is_made_of(best: Path) -> None:
     card = (best / "README.md").read_text()
     assert card == model_card(study(), trial())
-    assert card.startswith("---\nlibrary_name: transformers\n")
+    assert card.startswith("---\n")
     for part in (
         "# toy-r2d-scratch-tiny, trial 3",
         "`yes`, `no`",
-        "| macro_f1 | 0.8765 |",
-        "validation, step 8",
+        "Step 8 was selected for its validation `macro_f1` of 0.8765",
+        "Not scored on test rows yet.",
         "`0123abc`",
         "`r2d`",
     ):
@@ -140,7 +141,7 @@ def test_the_columns_of_training_are_kept_and_whether_it_had_contexts(
 def test_the_card_says_where_labels_come_from(kind: str, said: str) -> None:
     card = {"labels": [], "label_kind": kind}
     text = model_card(study().model_copy(update={"data_card": card}), trial())
-    assert f"gives the label, {said};" in text
+    assert f"- Label: {said}\n" in text
 
 
 def test_an_export_that_fails_leaves_the_one_before(
@@ -161,7 +162,7 @@ def test_an_export_that_fails_leaves_the_one_before(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
     export_best(weights, tokenizer, folder, study(), trial(selected_step=4))
-    assert "step 4" in (folder / "README.md").read_text()
+    assert "Step 4" in (folder / "README.md").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
 
 

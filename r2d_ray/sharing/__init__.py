@@ -1,0 +1,1 @@
+"""What leaves a study: the exported model, its card, and where it goes."""
