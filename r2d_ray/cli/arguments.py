@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 from r2d_ray import __version__
 from r2d_ray.cli.flags import Parser, add_field, add_value, help_text, kind_of
-from r2d_ray.cli.outputs import CompareOutput, Output, PredictSettings, StudyOutput
+from r2d_ray.cli.outputs import (
+    CompareOutput,
+    ExportSettings,
+    Output,
+    PredictSettings,
+    StudyOutput,
+)
 from r2d_ray.cli.overrides import CONFIG_FLAGS
 from r2d_ray.config import TrainConfig
 from r2d_ray.errors import OTHER_WORDS, UserError, meant
@@ -66,6 +72,7 @@ COMMANDS = {
     "predict": Command(
         "Label and explain rows; the same command resumes.", PredictSettings, Output
     ),
+    "export": Command("Give a study's best model to others.", ExportSettings, Output),
 }
 
 
@@ -73,10 +80,10 @@ def parser_for(command: str) -> Parser:
     """Return a command's parser: flags of its settings' fields, of `overrides` and its output."""
     made = COMMANDS[command]
     fields = made.settings.model_fields
+    said = {name: flag_in(made.settings, name) for name in fields if fields[name].is_required()}
     needed = [
-        f"{flag_of(name)} {flag_in(made.settings, name).metavar}"
-        for name, field in fields.items()
-        if field.is_required()
+        str(one.metavar) if one.positional else f"{flag_of(name)} {one.metavar}"
+        for name, one in said.items()
     ]
     parser = Parser(
         unknown_flag=lambda flag: unknown_flag(command, flag),

@@ -100,6 +100,9 @@ def add_field(parser: Parser, owner: type[BaseModel], name: str, default: Any = 
         parser.group(said.group),
     )
     text = help_text(field, said)
+    if said.positional:
+        group.add_argument(name, metavar=said.metavar, help=text)
+        return
     if kind.type is bool:
         off = field.default is True
         flag = flag.replace("--", "--no-", 1) if off else flag

@@ -38,6 +38,21 @@ class CompareOutput(StudyOutput):
     """Print every method with its source and values, and exit."""
 
 
+class ExportSettings(Asked):
+    """The command line of an export."""
+
+    study: Annotated[str, Flag("files", "STUDY", positional=True)]
+    """The folder of a study."""
+    to: Annotated[str, Flag("files", "DIR|hub:NAME")]
+    """A new or empty folder, or a new model of the Hugging Face hub: hub:USER/NAME, with the token
+    of HF_TOKEN or `hf auth login`."""
+    licence: Annotated[str | None, Flag("files"), Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")] = None
+    """Licence of the weights for the card, in the hub's spelling: apache-2.0, mit, cc-by-4.0,
+    other."""
+    public: Annotated[bool, Flag("files")] = False
+    """Make the model of the hub public; without it only you and your organisation see it."""
+
+
 class PredictSettings(Asked):
     """The command line of a prediction."""
 

@@ -21,6 +21,7 @@ class Flag:
         name: The flag's, where it is not the field's.
         words: Names that the help lists; checked where they are looked up.
         former: Another spelling that is accepted, and its values.
+        positional: Whether the value stands alone, without the flag's name.
     """
 
     group: str
@@ -28,6 +29,7 @@ class Flag:
     name: str | None = None
     words: tuple[str, ...] = ()
     former: tuple[str, tuple[str, ...]] | None = None
+    positional: bool = False
 
 
 def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:

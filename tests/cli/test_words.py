@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 import ray.exceptions
 
-from r2d_ray import compare, predict, train, tune
+from r2d_ray import compare, export, predict, train, tune
 from r2d_ray.cli.arguments import COMMANDS, parser_for
 from r2d_ray.cli.command import ERROR_WIDTH, run_command, settings_from
 from r2d_ray.cli.flags import kind_of
@@ -38,6 +38,7 @@ NEEDED = {
     "compare": ["--dataset", "a", "--methods", "r2d"],
     "train": ["--dataset", "a"],
     "predict": ["--model", "a", "--input", "a", "--output", "a"],
+    "export": ["a", "--to", "a"],
 }
 NO_NUMBER = ("many", "1.2.3", "0x1z", "1e400x", "--")
 
@@ -214,7 +215,7 @@ def test_a_fault_of_ours_is_one_line_with_its_place(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("broken", ["parser_for", "normalise"])
-@pytest.mark.parametrize("main", [tune.main, compare.main, train.main, predict.main])
+@pytest.mark.parametrize("main", [tune.main, compare.main, train.main, predict.main, export.main])
 def test_a_fault_before_the_arguments_are_known_is_one_line_too(
     broken: str,
     main: Callable[[list[str]], int],

@@ -23,7 +23,7 @@ ORDER = [
     "search",
     "comparison",
     "cli",
-    "tune compare predict",
+    "tune compare predict export",
     "train functions __main__",
 ]
 """From left to right: a room may import those of earlier lines, and none of its own line."""
@@ -32,7 +32,7 @@ METHOD_MAY_IMPORT = {
     *("r2d_ray.config", "r2d_ray.errors", "r2d_ray.model", "r2d_ray.method"),
 }
 RAY_LIVES_IN = {"distributed", "search", "functions"}
-PRINTING = {"cli", "tune", "compare", "predict", "__main__"}
+PRINTING = {"cli", "tune", "compare", "predict", "export", "__main__"}
 MAX_LINES = 250
 LONGER = {"config.py"}  # every number of a run, with unit, bounds and source, in one list
 MAX_FUNCTION = 45
