@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -46,36 +45,27 @@ def main(folder: Path) -> None:
     """Search, take the best model and label rows that it has not seen."""
     # A table: a row has a question, a label, and may have a context, a rationale, a group.
     frame = sample_as_frame()
-    folder.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(folder / "notes.csv", index=False)
 
     # A search: settings by their names, those of the study and those of a run alike.
     result = run_search(
-        folder / "notes.csv",
+        frame,
         space=SPACE,
         profile="embedded",
         storage_path=folder / "studies",
         name="from-python",
-        show=print_evaluation,
+        progress=True,
         **SETTINGS,
     )
-    if result is None:
-        raise SystemExit("saved; the same command resumes")
-    print(f"best trial: {result['best_trial']} of {result['trials']}, in {result['best_dir']}")
+    print(f"best trial: {result['best_trial']} of {result['trials']}, in {result.best_model}")
+    print(result.table[["macro_f1", "accuracy", "rouge_l"]].round(3).to_string())
 
     # Predictions: label, probabilities and rationale of new rows.
     test = frame[frame["split"] == "test"]
-    found = predict_rows(result["best_dir"], test)
+    found = predict_rows(result.best_model, test)
     right = (found["predicted_label"] == found["label"]).mean()
     print(f"right: {right:.0%} of {len(test)} test rows")
     for row in found.head(3).to_dict("records"):
         print(f"{row['id']}: {row['predicted_label']}, {row['predicted_rationale'][:80]!r}")
-
-
-def print_evaluation(event: Any) -> None:
-    """Print a line for each evaluation."""
-    if getattr(event, "what", "") == "evaluated" and "current_macro_f1" in event.values:
-        print(f"trial {event.trial}: macro-F1 {event.values['current_macro_f1']:.3f}", flush=True)
 
 
 if __name__ == "__main__":

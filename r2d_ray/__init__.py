@@ -12,12 +12,17 @@ if TYPE_CHECKING:
     from r2d_ray.config import TrainConfig
     from r2d_ray.data.location import DataRequest
     from r2d_ray.data.sources import load_splits
+    from r2d_ray.errors import StudyStopped, UserError
     from r2d_ray.functions import predict_rows, run_comparison, run_search
+    from r2d_ray.functions.result import StudyResult
 
 __version__ = "0.3.0"
 __all__ = [
     "DataRequest",
+    "StudyResult",
+    "StudyStopped",
     "TrainConfig",
+    "UserError",
     "load_splits",
     "predict_rows",
     "run_comparison",
@@ -26,7 +31,10 @@ __all__ = [
 
 _PLACES = {
     "DataRequest": "data.sources",
+    "StudyResult": "functions.result",
+    "StudyStopped": "errors",
     "TrainConfig": "config",
+    "UserError": "errors",
     "load_splits": "data.sources",
     "predict_rows": "functions",
     "run_comparison": "functions",

@@ -31,6 +31,10 @@ class UserError(Exception):
     """Bad usage or bad input; its text is the one line that the user sees."""
 
 
+class StudyStopped(Exception):
+    """A study was interrupted before its end; the same call or command resumes it."""
+
+
 def reader_left() -> bool:
     """Return whether nobody reads stdout any more (`| head`); if so, it leads nowhere from now on.
 

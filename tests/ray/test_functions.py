@@ -20,7 +20,7 @@ def test_a_search_is_run_once_and_its_model_predicts(
 ) -> None:
     seen: list[object] = []
 
-    def search() -> dict[str, object] | None:
+    def search() -> r2d_ray.StudyResult:
         return r2d_ray.run_search(
             "bioasq",
             profile="embedded",
@@ -28,17 +28,18 @@ def test_a_search_is_run_once_and_its_model_predicts(
             num_samples=1,
             address="local",
             storage_path=tmp_path,
-            show=seen.append,
+            progress=seen.append,
             **{**TINY, "per_device_train_batch_size": 8},
         )
 
     result = search()
-    assert result is not None
     assert result["trials"] == {"done": 1}
     assert seen
     assert capfd.readouterr().out == ""
     rows = [{"question": "Does it help?", "context": "It helped."}]
-    [row] = r2d_ray.predict_rows(str(result["best_dir"]), rows)
+    assert result.best_model == result.folder / "best"
+    assert result.table.loc["best (trial 0, the defaults)", "accuracy"] >= 0
+    [row] = r2d_ray.predict_rows(result.best_model, rows)
     assert row["predicted_label"] in ("yes", "no")
     assert not ray.is_initialized()
     assert search() == result  # nothing is run again, and Ray can be joined twice
@@ -67,8 +68,10 @@ def test_the_example_ends_with_predictions(
     example.SETTINGS = {"num_samples": 1, **{name: TINY[name] for name in names}}
     example.ROWS = (40, 16, 16)
     example.main(tmp_path)
-    said = capsys.readouterr().out
-    assert re.search(r"^trial 0: macro-F1 0\.\d{3}$", said, re.M)
+    said, shown = capsys.readouterr()
+    assert "1/1" in shown
+    assert re.search(r"^majority label .* NaN$", said, re.M)
     assert "best trial: 0 of {'done': 1}" in said
     assert re.search(r"^right: \d+% of 16 test rows$", said, re.M)
+    assert len(list((tmp_path / "studies").glob("frame-*.jsonl"))) == 1
     assert (tmp_path / "studies" / "from-python" / "best" / "model.safetensors").is_file()

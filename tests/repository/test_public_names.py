@@ -17,6 +17,7 @@ import r2d_ray
 from r2d_ray.__main__ import commands
 from r2d_ray.compare import main as compare_main
 from r2d_ray.errors import EXIT_STOPPED_RESUMABLE, UserError
+from r2d_ray.predict import main as predict_main
 from r2d_ray.tune import main as tune_main
 
 ROOT = Path(__file__).parents[2]
@@ -54,10 +55,10 @@ def test_a_search_plans_what_the_command_plans(
     more = ["--address", "local", "--storage-path", str(tmp_path), "--sampler", "random"]
     assert tune_main([*words.split(), *more, "--verbosity", "quiet"]) == EXIT_STOPPED_RESUMABLE
     values: dict[str, Any] = {"profile": "embedded", "num_samples": 3, "seed": 5, "max_steps": 60}
-    found = r2d_ray.run_search(
-        "bioasq", **values, address="local", storage_path=tmp_path, sampler="random"
-    )
-    assert found is None
+    with pytest.raises(r2d_ray.StudyStopped, match="stopped; the same call resumes"):
+        r2d_ray.run_search(
+            "bioasq", **values, address="local", storage_path=tmp_path, sampler="random"
+        )
     by_command, by_function = plans
     assert by_function.settings == by_command.settings
     assert by_function.info == by_command.info
@@ -70,15 +71,11 @@ def test_a_comparison_plans_what_the_command_plans(
     words = "--dataset triage --profile embedded --methods sft r2d --seeds 1 2 --limit 40"
     more = ["--address", "local", "--storage-path", str(tmp_path), "--verbosity", "quiet"]
     assert compare_main([*words.split(), *more]) == EXIT_STOPPED_RESUMABLE
-    r2d_ray.run_comparison(
-        "triage",
-        methods=["sft", "r2d"],
-        seeds=[1, 2],
-        profile="embedded",
-        limit=40,
-        address="local",
-        storage_path=tmp_path,
-    )
+    values: dict[str, Any] = {"methods": ["sft", "r2d"], "seeds": [1, 2], "limit": 40}
+    with pytest.raises(r2d_ray.StudyStopped):
+        r2d_ray.run_comparison(
+            "triage", **values, profile="embedded", address="local", storage_path=tmp_path
+        )
     by_command, by_function = plans
     assert by_function.settings == by_command.settings
     assert by_function.arms == by_command.arms
@@ -171,3 +168,27 @@ def test_the_overview_names_every_command() -> None:
     for command, what in commands().items():
         assert f"{command}  " in done.stdout
         assert what in done.stdout
+
+
+def test_a_frame_gets_what_the_command_writes(model: Path, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "Q?": [row.question for row in ROWS],
+            "note, free text": [row.context for row in ROWS],
+            "ward": ["A", None, "C"],
+        }
+    )
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    words = ["--model", str(model), "--input", str(tmp_path / "rows.csv"), "--device", "cpu"]
+    words += ["--columns", 'question=Q?,context="note, free text"']
+    assert (
+        predict_main([*words, "--output", str(tmp_path / "out.csv"), "--verbosity", "quiet"]) == 0
+    )
+    written = pd.read_csv(tmp_path / "out.csv")
+    columns = {"question": "Q?", "context": "note, free text"}
+    found = r2d_ray.predict_rows(model, frame, columns=columns, device="cpu")
+    found.to_csv(tmp_path / "again.csv", index=False)
+    answers = ["predicted_label", "probability", "margin", "predicted_rationale"]
+    assert list(written.columns)[:3] == list(frame.columns)
+    assert set(answers) <= set(written.columns)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again.csv"), written)
