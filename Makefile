@@ -19,9 +19,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	touch $(STAMP)
 
-# What test-faults needs besides: MLflow, to which a search then logs.
+# What test-faults needs besides: the trackers, to which searches then log.
 $(TRACKERS): $(STAMP)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs,mlflow]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs,mlflow,wandb]'
 	touch $(TRACKERS)
 
 # The main job on the embedded sample: search, best model, result table.
@@ -89,7 +89,7 @@ ray-tests: install
 commands: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m commands -s --durations=0 tests/commands
 
-# Hostile input, killed processes, lost nodes, MLflow; then `commands`.
+# Hostile input, killed processes, lost nodes, trackers; then `commands`.
 test-faults: $(TRACKERS)
 	R2D_FUZZ=2000 OMP_NUM_THREADS=1 $(BIN)/pytest -m fuzz -n auto tests/fuzz
 	$(BIN)/pytest -m faults --durations=0 tests/faults

@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks import command, measure
 from benchmarks.watch import Marks, Watch
+from r2d_ray.study.folder import StudyFolder
 
 SHORT = {  # every step is logged, so that the first one has a time
     "stage1_max_steps": 20,
@@ -47,6 +48,11 @@ class Parts:
     def overhead(self) -> float:
         """Seconds that are not training, stage 1 left out."""
         return self.driver + self.workers + self.end
+
+
+def stage2_events(folder: StudyFolder, trial: int) -> Path:
+    """Return where a trial's stage 2 leaves its events."""
+    return folder.root / "tensorboard" / f"{folder.root.name}-{trial:04d}" / "stage2"
 
 
 def parts_of(
@@ -89,7 +95,7 @@ def measured(folder: Path, trials: int) -> dict[str, Any]:
         look=watch,
     )
     stages = watch.stages()
-    (stage1,) = [marks for place, marks in stages.items() if place.name.endswith(".work")]
+    (stage1,) = [marks for place, marks in stages.items() if place.name == "stage1"]
     cluster = min(watch.created.values())
     found: dict[str, Any] = {
         "to_cluster_start": cluster - ran.began,
@@ -100,7 +106,7 @@ def measured(folder: Path, trials: int) -> dict[str, Any]:
         "trials": [],
     }
     for place, record in enumerate(ran.records):
-        marks = stages[ran.folder.trial_dir(record.trial)]
+        marks = stages[stage2_events(ran.folder, record.trial)]
         before = ran.ends[place - 1] if place else ran.started(0)
         # Stage 1's end is not seen from outside: its workers' end and stage 2's start share it.
         stage1_end = stage1.last if place == 0 else None

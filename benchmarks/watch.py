@@ -50,12 +50,12 @@ class Watch:
                 self.events[path] = path.read_bytes()
 
     def stages(self) -> dict[Path, Marks]:
-        """Return the marks of every stage that logged, by its run folder."""
+        """Return the marks of every stage that logged, by the folder of its events."""
         found = {}
         for path, data in self.events.items():
             times = list(wall_times(data))
             if len(times) > 1:
-                found[run_dir(path)] = Marks(times[0], times[1], times[-1])
+                found[path.parent] = Marks(times[0], times[1], times[-1])
         return found
 
     def helpers(self, after: float, before: float) -> list[tuple[str, float]]:
@@ -66,12 +66,6 @@ class Watch:
             if after <= at < before
         ]
         return sorted(born, key=lambda pair: pair[1])
-
-
-def run_dir(path: Path) -> Path:
-    """Return the folder of the run to which an event file belongs."""
-    places = [place for place in path.parents if place.name == "tensorboard"]
-    return places[-1].parent
 
 
 def wall_times(data: bytes) -> Iterator[float]:

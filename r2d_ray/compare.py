@@ -50,6 +50,7 @@ def compare_command(args: argparse.Namespace) -> int:
     from r2d_ray.data.card import card_lines
     from r2d_ray.data.inputs.shown import shown_row
     from r2d_ray.evaluation.costs import cost_lines
+    from r2d_ray.tracking.asked import tracker_lines
 
     asked = settings_from(args, CompareSettings)
     address, capacity = find_cluster(asked, args.dry_run)
@@ -59,7 +60,7 @@ def compare_command(args: argparse.Namespace) -> int:
     quiet = args.verbosity == "quiet"
     say = console.screen(for_program(args))
     if not quiet:
-        said = [*plan.info.on_weights, *cost_lines(plan.info)]
+        said = [*plan.info.on_weights, *cost_lines(plan.info), *tracker_lines(asked.trackers)]
         console.say_lines(say, [*card_lines(plan.info.data_card), *said])
     if args.dry_run:
         console.print_lines([*fold_plan_lines(plan), *arm_lines(plan, capacity, concurrency)])

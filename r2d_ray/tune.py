@@ -68,6 +68,7 @@ def search(asked: SearchSettings, args: argparse.Namespace, closing: Closing) ->
     from r2d_ray.evaluation.costs import cost_lines
     from r2d_ray.search.plan import make_plan
     from r2d_ray.search.run import SearchRun, run_study
+    from r2d_ray.tracking.asked import tracker_lines
 
     address, capacity = find_cluster(asked, args.dry_run)
     plan = make_plan(asked, capacity)
@@ -76,7 +77,7 @@ def search(asked: SearchSettings, args: argparse.Namespace, closing: Closing) ->
     quiet = args.verbosity == "quiet"
     say = console.screen(for_program(args))
     if not quiet:
-        said = [*plan.info.on_weights, *cost_lines(plan.info)]
+        said = [*plan.info.on_weights, *cost_lines(plan.info), *tracker_lines(asked.trackers)]
         console.say_lines(say, [*card_lines(plan.info.data_card), *said])
         if plan.dropped_fields and plan.settings.num_samples > 1:
             fixed = ", ".join(plan.dropped_fields)

@@ -34,6 +34,7 @@ from r2d_ray.study.books import OUTCOME, Bookkeeper, ScoreCache, key_of
 from r2d_ray.study.folder import StudyFolder
 from r2d_ray.study.progress.events import PlannedTrial, ScoringEvent, Show, StudyNote, silent
 from r2d_ray.study.tested import write_rows
+from r2d_ray.tracking.trials import tests_ended
 
 
 class ArmSearcher(StatelessSearcher):
@@ -112,7 +113,9 @@ class ComparisonRun(StudyRun[ComparePlan]):
         if len(session.books.records) < len(self.plan.arms):
             return None
         prepared, books = session.prepared, session.books
-        return finish(self.plan, session.folder, prepared, books, session.show)
+        result = finish(self.plan, session.folder, prepared, books, session.show)
+        tests_ended(session.folder, self.plan.info, session.trackers)
+        return result
 
 
 def finish(

@@ -8,14 +8,26 @@ from urllib.parse import urlsplit
 from r2d_ray.config import TrainConfig
 from r2d_ray.errors import UserError
 
+PASSED_ON = (
+    *("HF_HUB_OFFLINE", "HF_HOME", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"),
+    *("WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_BASE_URL", "WANDB_DIR"),
+)
+"""What workers get of the command's environment; keys they find in their own."""
+PASSWORDS = {
+    "MLFLOW_TRACKING_URI": "MLFLOW_TRACKING_USERNAME and _PASSWORD",
+    "WANDB_BASE_URL": "WANDB_API_KEY",
+}
+"""Addresses of trackers, and where the password belongs."""
+
 
 def check_environment() -> None:
     """Raise UserError for a secret in what `worker_environment` passes on."""
-    if "@" in urlsplit(os.environ.get("MLFLOW_TRACKING_URI", "")).netloc:
-        raise UserError(
-            "MLFLOW_TRACKING_URI holds a user name or password, which Ray would show (allowed: an "
-            "address alone; MLFLOW_TRACKING_USERNAME and _PASSWORD in the nodes' environment)"
-        )
+    for name, instead in PASSWORDS.items():
+        if "@" in urlsplit(os.environ.get(name, "")).netloc:
+            raise UserError(
+                f"{name} holds a user name or password, which Ray would show (allowed: an "
+                f"address alone; {instead} in the nodes' environment)"
+            )
 
 
 def worker_environment(config: TrainConfig) -> dict[str, str]:
@@ -28,7 +40,7 @@ def worker_environment(config: TrainConfig) -> dict[str, str]:
     if config.gpus_per_worker == 0:
         environment["DS_ACCELERATOR"] = "cpu"
         environment["CUDA_VISIBLE_DEVICES"] = ""
-    for name in ("HF_HUB_OFFLINE", "HF_HOME", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+    for name in PASSED_ON:
         if name in os.environ:
             environment[name] = os.environ[name]
     return environment

@@ -7,7 +7,6 @@ lie apart.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from r2d_ray.config import TrainConfig
 from r2d_ray.distributed.environment import check_environment as check_environment
 from r2d_ray.distributed.environment import worker_environment
 from r2d_ray.study.progress.files import SAVE
+from r2d_ray.tracking.names import TrackedTrial
 from r2d_ray.training.checkpoint import newest_whole
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class TrainingJob:
     `run` counts the runs of a trial that trains several seeds; what is reported names it after 0.
     `progress` is the file that tells where the stage stands, in the folder that may ask for a
     checkpoint.
+    `tracked` is the trial that trackers are told of; None of what they are not.
     """
 
     config: TrainConfig
@@ -49,6 +50,7 @@ class TrainingJob:
     report_metric: str | None = None
     run: int = 0
     progress: Path | None = None
+    tracked: TrackedTrial | None = None
 
     @property
     def best_dir(self) -> Path:
@@ -66,6 +68,7 @@ class TrainingJob:
             "report_metric": self.report_metric,
             "run": self.run,
             "progress": str(self.progress) if self.progress else None,
+            "tracked": self.tracked.payload() if self.tracked else None,
         }
 
     @classmethod
@@ -80,6 +83,7 @@ class TrainingJob:
             report_metric=payload["report_metric"],
             run=payload["run"],
             progress=Path(payload["progress"]) if payload["progress"] else None,
+            tracked=TrackedTrial.from_payload(payload["tracked"]) if payload["tracked"] else None,
         )
 
 
@@ -88,6 +92,7 @@ def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
     import ray.train
 
     from r2d_ray.data.prepare import open_prepared
+    from r2d_ray.tracking.callbacks import tracker_callbacks
     from r2d_ray.training.arguments import prepare_process
     from r2d_ray.training.callbacks import SaveOnNotice
     from r2d_ray.training.stage import run_stage
@@ -112,7 +117,7 @@ def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
         asked = job.progress is not None and job.progress.with_name(SAVE).exists()
         return asked or ray.train.get_preemption_info() is not None
 
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(job.run_dir / "tensorboard")
+    shown = tracker_callbacks(job.tracked, job.stage, job.run, job.config) if job.tracked else []
     with tempfile.TemporaryDirectory(prefix="r2d_ray_") as scratch:
         outcome = run_stage(
             job.config,
@@ -124,8 +129,7 @@ def train_worker(payload: dict[str, Any]) -> dict[str, Any]:
             report=report,
             stop_requested=(job.run_dir / STOP_FILE).exists,
             resume_from=resume_point(job),
-            tracked=True,
-            callbacks=[SaveOnNotice(noticed, NOTICE_EVERY_S), *told],
+            callbacks=[*shown, SaveOnNotice(noticed, NOTICE_EVERY_S), *told],
         )
     return asdict(outcome)
 

@@ -34,6 +34,7 @@ from r2d_ray.study.progress.events import (
     StudyPlanned,
 )
 from r2d_ray.study.settings import StudySettings
+from r2d_ray.tracking.asked import check_trackers, open_trackers
 
 
 class Plan(Protocol):
@@ -104,6 +105,7 @@ class StudyRun(ABC, Generic[P]):
             self.check_stored(found.folder)
         for _, config in self.configs():
             check_tokenizer(plan.splits, config)
+        check_trackers(asked.trackers)
         check_encoder(allow_hub=may_use_hub(plan.info.profile))
 
     @abstractmethod
@@ -154,7 +156,9 @@ class StudyRun(ABC, Generic[P]):
                 connect(None, capacity)
             check_shared_storage(folder.root)
             books = Bookkeeper(folder, self.plan.info, self.keep_all)
-            session = Session(books, prepared, concurrency, show)
+            trackers = self.plan.settings.trackers
+            open_trackers(trackers, self.plan.info.name)
+            session = Session(books, prepared, concurrency, show, trackers=trackers)
             self.train(session, opened.resumed)
             return self.finish(session)
 

@@ -61,6 +61,7 @@ from r2d_ray.study.model_file import add_calibration
 from r2d_ray.study.progress.events import PlannedTrial, ScoringEvent, Show
 from r2d_ray.study.seeds import best_seed, of_seed
 from r2d_ray.study.tested import clear_old_predictions, write_rows
+from r2d_ray.tracking.trials import tests_ended
 
 
 def run_study(
@@ -232,4 +233,5 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
         more["random_weights"] = plan.info.random_weights
     result = write_result(folder, chosen, table, records, said, fitted, more)
     write_card(folder.best_dir, plan.info, chosen, result)
+    tests_ended(folder, plan.info, session.trackers)
     return {**result, "failures": failures, "best_dir": str(folder.best_dir)}

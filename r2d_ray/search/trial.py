@@ -27,6 +27,8 @@ from r2d_ray.study.progress.files import (
 )
 from r2d_ray.study.seeds import over_seeds, seeds_of
 from r2d_ray.study.settings import RUNG_RATIO
+from r2d_ray.tracking.names import TrackedTrial
+from r2d_ray.tracking.trials import trial_ended
 
 Train = Callable[[TrainingJob, list[Any]], dict[str, Any]]  # as train.run_training
 RUN_OUTCOME = "run.json"  # the record of one of a trial's seeds, in its folder when it has ended
@@ -58,7 +60,7 @@ def run_trial(asked: dict[str, Any], base: dict[str, Any], train: Train = run_tr
         asked: The trial's number and its searched values; in a comparison also method, arm, fold
             and `data`.
         base: The study's info, the study folder and the prepared folders by `data` of the trial
-            (`""` in a search), as JSON values.
+            (`""` in a search) and the trackers, as JSON values.
         train: Trains a stage.
     """
     from ray import tune
@@ -71,20 +73,33 @@ def run_trial(asked: dict[str, Any], base: dict[str, Any], train: Train = run_tr
     prepared_dir = Path(base["prepared_dirs"][asked.get("data", "")])
     folder = StudyFolder(Path(base["folder"]))
     metric = info.space["metric"]
+    trackers = tuple(base.get("trackers", ()))
+    tracked = tracked_trial(folder.root, info, trackers, asked) if trackers else None
     record = outcome_of(folder, number)
     if record is None or record.status == "failed":
         started = time.time()
         try:
             callbacks = [TuneReportCallback()]
             record = train_trial(
-                info, folder, prepared_dir, number, values, callbacks, train
+                info, folder, prepared_dir, number, values, callbacks, train, tracked
             ).model_copy(update=named)
         except Exception as error:
             record = trial_record(info, number, values, "failed", reason=one_line(error), **named)
             save_outcome(folder, record, started)
+            trial_ended(folder.root, info, trackers, record)
             raise
         save_outcome(folder, record, started)
+        trial_ended(folder.root, info, trackers, record)
     tune.report({metric: record.metrics[metric], "step": record.steps_done, "ended": True})
+
+
+def tracked_trial(
+    root: Path, info: StudyInfo, trackers: tuple[str, ...], asked: dict[str, Any]
+) -> TrackedTrial:
+    """Return the trial that was asked for as trackers know it."""
+    seed = {**info.config, **asked["values"]}["seed"]
+    named = {"method": asked.get("method", info.method), "arm": asked.get("arm"), "seed": seed}
+    return TrackedTrial.of(root, info, trackers, asked["trial"], **named)
 
 
 def train_trial(
@@ -95,6 +110,7 @@ def train_trial(
     values: dict[str, Any],
     callbacks: list[Any],
     train: Train,
+    tracked: TrackedTrial | None = None,
 ) -> TrialRecord:
     """Train both stages of a trial, seed after seed, and return its record.
 
@@ -107,7 +123,7 @@ def train_trial(
     first = build_config({**info.config, **values}).seed
     seeds = seeds_of(first, info.study)
     if len(seeds) == 1:
-        return train_seed(info, folder, prepared_dir, number, values, 0, callbacks, train)
+        return train_seed(info, folder, prepared_dir, number, values, 0, callbacks, train, tracked)
     runs: list[TrialRecord] = []
     for run, seed in enumerate(seeds):
         if run and (folder.trial_dir(number) / STOP_FILE).exists():
@@ -118,7 +134,8 @@ def train_trial(
             continue
         mine = {**values, "seed": seed}
         try:
-            record = train_seed(info, folder, prepared_dir, number, mine, run, callbacks, train)
+            asked = (info, folder, prepared_dir, number, mine, run, callbacks, train, tracked)
+            record = train_seed(*asked)
         except Exception as error:
             raise RuntimeError(f"seed {seed}: {one_line(error)}") from error
         write_record(kept, record)
@@ -137,18 +154,19 @@ def train_seed(
     run: int,
     callbacks: list[Any],
     train: Train,
+    tracked: TrackedTrial | None = None,
 ) -> TrialRecord:
     """Train both stages of a trial for one seed, its run of this number; return its record."""
     from r2d_ray.model.flops import costs  # it loads a library of models
 
     config = build_config({**info.config, **values})
     told = trial_file(folder.progress_dir, number)
-    weights, stage1 = first_stage(config, prepared_dir, folder, train, told, run)
+    weights, stage1 = first_stage(config, prepared_dir, folder, train, told, run, tracked)
     objective = info.objective
     metric = objective.metric
     place = folder.run_dir(number, run)
     write_standing(told, Standing(STAGE2, 0, config.max_steps, run))
-    job = TrainingJob(config, STAGE2, prepared_dir, place, weights, metric, run, told)
+    job = TrainingJob(config, STAGE2, prepared_dir, place, weights, metric, run, told, tracked)
     outcome = train(job, callbacks)
     curve = tuple(Evaluation(**entry) for entry in outcome["curve"])
     selected = next(e for e in curve if e.step == outcome["selected_step"])
@@ -180,6 +198,7 @@ def first_stage(
     train: Train,
     told: Path,
     run: int,
+    tracked: TrackedTrial | None = None,
 ) -> tuple[Path | None, dict[str, Any]]:
     """Return the weights of the shared stage 1 and what a record says of it; none without one.
 
@@ -193,9 +212,9 @@ def first_stage(
     waits = Standing(WAITS, 0, config.stage1_max_steps, run, follows=shared.stem)
     write_standing(told, waits)
 
-    def build(job: TrainingJob) -> dict[str, Any]:
+    def build(job: TrainingJob) -> dict[str, Any]:  # trackers show it with whoever builds it
         write_standing(told, replace(waits, phase=STAGE1))
-        return train(replace(job, progress=shared), [])
+        return train(replace(job, progress=shared, tracked=tracked, run=run), [])
 
     entry = stage1_weights(config, prepared_dir, folder.stage1_dir, build)
     told_of = {name: entry.outcome[name] for name in ("selected_step", "best_metric", "steps_done")}

@@ -42,6 +42,7 @@ class Session:
         concurrency: Trials at once.
         show: Takes what happens.
         train: Trains a stage.
+        trackers: Where series go.
     """
 
     books: Bookkeeper
@@ -49,6 +50,7 @@ class Session:
     concurrency: int
     show: Show
     train: Train = run_training
+    trackers: tuple[str, ...] = ()
 
     @property
     def folder(self) -> StudyFolder:
@@ -61,6 +63,7 @@ class Session:
             "info": self.books.info.model_dump(mode="json"),
             "folder": str(self.folder.root),
             "prepared_dirs": {source: str(path) for source, path in self.prepared.items()},
+            "trackers": list(self.trackers),
         }
 
 

@@ -31,7 +31,7 @@ class StudyFolder:
         self.tune_dir = root / "tune"  # Ray Tune's own state
         self.prepared_dir = root / "prepared"  # tokenised data, a folder for each hash
         self.stage1_dir = root / "stage1"  # the stage-1 cache, a folder and a lock for each hash
-        self.trials_dir = root / "trials"  # checkpoints and TensorBoard
+        self.trials_dir = root / "trials"  # checkpoints and weights
         self.predictions_dir = root / "predictions"  # <method>-<seed>-<split>.jsonl
         self.best_dir = root / "best"  # the exported model; not there before it is
         self.progress_dir = root / "progress"  # where trials stand; there while a session runs

@@ -43,6 +43,7 @@ SMOKE_VALUES = {  # the smallest run that passes through every part
 NOT_STORED = Field(exclude=True)  # its effect stands elsewhere in study.json, or it has none there
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Names = tuple[str, ...]
+Tracker = Literal["tensorboard", "mlflow", "wandb"]
 
 
 class StudySettings(Asked):
@@ -85,6 +86,8 @@ class StudySettings(Asked):
     """Folder of the studies, which every node sees."""
     name: Annotated[str | None, Flag(STUDY), NOT_STORED] = None
     """Name of the study's folder; default: from data set, method or grid, and model."""
+    trackers: Annotated[tuple[Tracker, ...], Flag(STUDY), NOT_STORED, Once] = ("tensorboard",)
+    """Where series are shown: mlflow at MLFLOW_TRACKING_URI, wandb as WANDB_MODE says."""
     resume: Annotated[Literal["auto", "never", "must"], Flag(STUDY), NOT_STORED] = "auto"
     """auto resumes a study of this name or starts it, never only starts, must only resumes."""
     smoke_test: Annotated[bool, Flag(STUDY)] = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,19 +61,8 @@ def stage_plan(config: TrainConfig, name: StageName) -> StagePlan:
     )
 
 
-def trackers() -> list[str]:
-    """Return where series are logged: TensorBoard, and MLflow where its server is named.
-
-    MLflow (`pip install 'r2d-ray[mlflow]'`) is used where `MLFLOW_TRACKING_URI` is set.
-    """
-    use_mlflow = os.environ.get("MLFLOW_TRACKING_URI") and find_spec("mlflow")
-    return ["tensorboard", "mlflow"] if use_mlflow else ["tensorboard"]
-
-
-def training_arguments(
-    config: TrainConfig, plan: StagePlan, output_dir: Path, tracked: bool
-) -> TrainingArguments:
-    """Return transformers' arguments of a stage; `tracked` runs log to the trackers."""
+def training_arguments(config: TrainConfig, plan: StagePlan, output_dir: Path) -> TrainingArguments:
+    """Return transformers' arguments of a stage; trackers come as callbacks of their own."""
     return TrainingArguments(
         output_dir=str(output_dir),
         max_steps=plan.max_steps,
@@ -101,7 +89,7 @@ def training_arguments(
         ignore_data_skip=True,  # FromStep starts where training stands
         remove_unused_columns=False,
         disable_tqdm=True,
-        report_to=trackers() if tracked else [],
+        report_to=[],
         log_level="error",
         dataloader_num_workers=0,
         ddp_find_unused_parameters=False,

@@ -47,7 +47,6 @@ def run_stage(
     report: Callable[[dict[str, Any], Path], None] = lambda scores, checkpoint: None,
     stop_requested: Callable[[], bool] = lambda: False,
     resume_from: Path | None = None,
-    tracked: bool = False,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> StageOutcome:
     """Train one stage and return its outcome; the selected weights lie in `best_dir`.
@@ -62,7 +61,6 @@ def run_stage(
         report: Called on every rank at each checkpoint with its evaluation's scores, if any.
         stop_requested: Asked on rank 0 at each evaluation.
         resume_from: A whole checkpoint of this stage (checkpoint.newest_whole).
-        tracked: Whether to log to TensorBoard (where `TENSORBOARD_LOGGING_DIR` says), MLflow.
         callbacks: More of transformers' callbacks.
 
     Raises:
@@ -74,9 +72,7 @@ def run_stage(
     if config.gradient_checkpointing:
         model.activation_checkpointing_enable()
     every = [*callbacks, reporter]
-    trainer = StageTrainer(
-        model, config, prepared, stage, output_dir, best_dir, every, tracked, resume_from
-    )
+    trainer = StageTrainer(model, config, prepared, stage, output_dir, best_dir, every, resume_from)
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     return outcome_of(trainer, reporter.pruned)
 

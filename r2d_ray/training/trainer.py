@@ -76,7 +76,6 @@ class StageTrainer(Trainer):
         output_dir: Path,
         best_dir: Path,
         callbacks: Sequence[TrainerCallback] = (),
-        tracked: bool = False,
         resume_from: Path | None = None,
     ) -> None:
         self.config = config
@@ -87,7 +86,7 @@ class StageTrainer(Trainer):
         self.sums = StepSums(config.gradient_accumulation_steps)
         self.step_sums = StepSums(config.gradient_accumulation_steps)
         self.since_log = SinceLog(self, self.sums, resume_from)
-        args = training_arguments(config, self.plan, output_dir, tracked)
+        args = training_arguments(config, self.plan, output_dir)
         super().__init__(
             model=model,
             args=args,

@@ -238,11 +238,6 @@ def test_times_of_an_event_file_are_its_opening_and_each_step_once() -> None:
     assert list(watch.wall_times(data + torn)) == [1.0, 3.0, 4.0]
 
 
-def test_an_event_file_belongs_to_its_runs_folder() -> None:
-    path = Path("/studies/x/trials/3/tensorboard/host/events.out.tfevents.1")
-    assert watch.run_dir(path) == Path("/studies/x/trials/3")
-
-
 def test_exponents_are_slopes_of_logarithms() -> None:
     lines = [{"size": n, "step_s": 2.0 * n, "square_s": float(n * n)} for n in (1, 10, 100)]
     assert scaling.exponents(lines) == pytest.approx({"step_s": 1.0, "square_s": 2.0})
@@ -310,14 +305,18 @@ def test_overhead_prints_and_writes_what_was_measured(
 ) -> None:
     records = tuple(replace_wall(record(trial, built=trial == 0), 20.0) for trial in range(2))
     folder = StudyFolder(tmp_path / "overhead")
-    work = folder.stage1_dir / "key.work"
+    shown = folder.root / "tensorboard"
 
     def tune(*args: object, look: watch.Watch, **rest: object) -> command.Ran:
         look.created = {1: 1002.0}
-        opened = {work: 1010.0, folder.trial_dir(0): 1017.0, folder.trial_dir(1): 1037.0}
+        opened = {
+            shown / "overhead-0000" / "stage1": 1010.0,
+            shown / "overhead-0000" / "stage2": 1017.0,
+            shown / "overhead-0001" / "stage2": 1037.0,
+        }
         for place, at in opened.items():
             data = event(wall_time=at, file_version="x") + event(wall_time=at + 0.5, step=1)
-            look.events[place / "tensorboard" / "events.out.tfevents.1"] = data
+            look.events[place / "events.out.tfevents.1"] = data
         return command.Ran(1000.0, 1050.0, folder, records, (1025.0, 1046.0))
 
     monkeypatch.setattr(command, "tune", tune)

@@ -17,7 +17,7 @@ ORDER = [
     "records",
     "data",
     "evaluation study",
-    "sharing",
+    "sharing tracking",
     "training prediction",
     "distributed",
     "search",

@@ -32,6 +32,8 @@ from r2d_ray.study.books import save_outcome, trial_record
 from r2d_ray.study.folder import StudyFolder
 from r2d_ray.study.opening import open_study
 from r2d_ray.study.settings import build_settings
+from r2d_ray.tracking.callbacks import tracker_callbacks
+from r2d_ray.tracking.names import TrackedTrial
 from r2d_ray.training.stage import run_stage
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +108,7 @@ def trained(place: Path, patch: pytest.MonkeyPatch) -> StudyFolder:
     folder = open_study("studies", "s", plan.info, "auto").folder
     prepared = open_prepared(prepare(plan.splits, plan.config, folder.prepared_dir))
     trial = folder.trial_dir(0)
-    patch.setenv("TENSORBOARD_LOGGING_DIR", str(trial / "tensorboard"))
+    tracked = TrackedTrial.of(folder.root, plan.info, ("tensorboard",), 0)
     for stage in ("stage1", "stage2"):
         run_stage(
             plan.config,
@@ -114,7 +116,7 @@ def trained(place: Path, patch: pytest.MonkeyPatch) -> StudyFolder:
             "stage1" if stage == "stage1" else "stage2",
             output_dir=trial / stage,
             best_dir=trial / "best",
-            tracked=True,
+            callbacks=tracker_callbacks(tracked, stage, 0, plan.config),
         )
     record = trial_record(plan.info, 0, {}, "done", metrics={"macro_f1": 0.5})
     save_outcome(folder, record, 0.0)
@@ -187,6 +189,7 @@ def test_a_trackers_plain_address_is_passed_on(monkeypatch: pytest.MonkeyPatch) 
     assert set(worker_environment(build_config({}))) <= {
         *("TOKENIZERS_PARALLELISM", "DS_ACCELERATOR", "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE"),
         *("HF_HOME", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"),
+        *("WANDB_MODE", "WANDB_PROJECT", "WANDB_ENTITY", "WANDB_BASE_URL", "WANDB_DIR"),
     }
 
 
