@@ -19,7 +19,7 @@ from r2d_ray.data.prepare import check_tokenizer, open_prepared, prepare
 from r2d_ray.distributed.cluster import Capacity, check_shared_storage, connect
 from r2d_ray.evaluation.bertscore import check_encoder
 from r2d_ray.records import StudyInfo, TrialRecord
-from r2d_ray.search.trial import evaluations_left
+from r2d_ray.search.trial import step_left
 from r2d_ray.search.tuner import Session, StatelessSearcher, drive
 from r2d_ray.storage import write_json
 from r2d_ray.study.books import Bookkeeper
@@ -190,7 +190,7 @@ def said_of(session: Session, planned: Sequence[PlannedTrial], resumed: bool) ->
     info, folder, records = session.books.info, session.folder, session.books.records
     objective = info.objective
     left = {
-        number: max(evaluations_left(folder, number, objective), default=0)
+        number: max(map(step_left, folder.run_dirs(number)))
         for number in range(len(planned))
         if number not in records and folder.trial_dir(number).exists()
     }

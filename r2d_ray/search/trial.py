@@ -36,15 +36,25 @@ RUN_OUTCOME = "run.json"  # the record of one of a trial's seeds, in its folder 
 
 def evaluations_left(folder: StudyFolder, number: int, objective: Objective) -> dict[int, float]:
     """Return the best so far at every evaluation in a trial's newest whole checkpoint, by step."""
-    checkpoints = (folder.trial_dir(number) / "ray").glob("checkpoint_*/trainer_state.json")
-    for path in sorted(checkpoints, reverse=True):
+    history = state_left(folder.trial_dir(number)).get("log_history", [])
+    name = f"eval_{objective.metric}"
+    scores = {entry["step"]: entry[name] for entry in history if name in entry}
+    return dict(zip(scores, objective.so_far(scores.values()), strict=True))
+
+
+def step_left(place: Path) -> int:
+    """Return the step from which a run in this folder goes on, 0 where it begins anew."""
+    return int(state_left(place).get("global_step", 0))
+
+
+def state_left(place: Path) -> dict[str, Any]:
+    """Return the trainer's state in a run's newest whole checkpoint, empty without one."""
+    for path in sorted((place / "ray").glob("checkpoint_*/trainer_state.json"), reverse=True):
         try:
-            history = json.loads(path.read_text(encoding="utf-8"))["log_history"]
+            state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # killed while it was copied here
             continue
-        name = f"eval_{objective.metric}"
-        scores = {entry["step"]: entry[name] for entry in history if name in entry}
-        return dict(zip(scores, objective.so_far(scores.values()), strict=True))
+        return state
     return {}
 
 
@@ -165,7 +175,7 @@ def train_seed(
     objective = info.objective
     metric = objective.metric
     place = folder.run_dir(number, run)
-    write_standing(told, Standing(STAGE2, 0, config.max_steps, run))
+    write_standing(told, Standing(STAGE2, step_left(place), config.max_steps, run))
     job = TrainingJob(config, STAGE2, prepared_dir, place, weights, metric, run, told, tracked)
     outcome = train(job, callbacks)
     curve = tuple(Evaluation(**entry) for entry in outcome["curve"])

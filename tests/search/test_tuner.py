@@ -22,7 +22,14 @@ from r2d_ray.search.domain import Domain
 from r2d_ray.search.run import ask_to_end, reconcile
 from r2d_ray.search.searcher import StudySearcher, open_journal
 from r2d_ray.search.space import SearchSpace, distributions
-from r2d_ray.search.trial import evaluations_left, one_line, run_trial, rung_step, train_trial
+from r2d_ray.search.trial import (
+    evaluations_left,
+    one_line,
+    run_trial,
+    rung_step,
+    step_left,
+    train_trial,
+)
 from r2d_ray.study.books import OUTCOME, Bookkeeper, outcome_of, save_outcome, trial_record
 from r2d_ray.study.folder import StudyFolder
 
@@ -336,6 +343,16 @@ def test_the_newest_whole_checkpoint_tells_the_best_so_far_at_each_evaluation(
     (folder.trial_dir(2) / "ray" / "checkpoint_2026-01-01_12").mkdir()
     assert evaluations_left(folder, 2, OBJECTIVE) == {4: 0.4, 8: 0.4, 12: 0.5}
     assert evaluations_left(folder, 2, Objective("macro_f1", "min")) == {4: 0.4, 8: 0.3, 12: 0.3}
+
+
+def test_a_run_goes_on_at_the_step_of_its_newest_whole_checkpoint(folder: StudyFolder) -> None:
+    place = folder.trial_dir(2)
+    assert step_left(place) == 0
+    for name, text in (("09", '{"global_step": 110}'), ("10", '{"global_step": 134}'), ("11", "{")):
+        checkpoint = place / "ray" / f"checkpoint_{name}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "trainer_state.json").write_text(text)
+    assert step_left(place) == 134
 
 
 @pytest.fixture

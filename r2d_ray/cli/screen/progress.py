@@ -28,6 +28,7 @@ from r2d_ray.study.progress.events import (
     TrialEvent,
 )
 
+LEFT_FREE = 3  # columns: the ^C of a terminal would else begin a line that nobody counts
 REFRESHES_PER_S = 1  # of the terminal
 
 
@@ -78,8 +79,7 @@ class Progress:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield what the terminal shows now."""
-        # The last column stays free: the ^C of a terminal would else begin a line of its own.
-        narrower = options.update_width(options.max_width - 1)
+        narrower = options.update_width(options.max_width - LEFT_FREE)
         with self._lock:
             moment = StudyTable(self.state, self.elapsed)
             parts = list(moment.parts(narrower.max_width, console.size.height))
