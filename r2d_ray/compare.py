@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r2d_ray.cli.command import (
     check_output_flags,
@@ -22,6 +22,9 @@ from r2d_ray.cli.command import (
 )
 from r2d_ray.errors import EXIT_DONE, EXIT_STOPPED_RESUMABLE
 from r2d_ray.study.settings import CompareSettings
+
+if TYPE_CHECKING:
+    from r2d_ray.comparison.plan import ComparePlan
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,10 +50,7 @@ def compare_command(args: argparse.Namespace) -> int:
     from r2d_ray.cli.screen.run import for_program, print_result, run_shown
     from r2d_ray.comparison.plan import make_compare_plan
     from r2d_ray.comparison.run import ComparisonRun, run_comparison
-    from r2d_ray.data.card import card_lines
     from r2d_ray.data.inputs.shown import shown_row
-    from r2d_ray.evaluation.costs import cost_lines
-    from r2d_ray.tracking.asked import tracker_lines
 
     asked = settings_from(args, CompareSettings)
     address, capacity = find_cluster(asked, args.dry_run)
@@ -60,8 +60,7 @@ def compare_command(args: argparse.Namespace) -> int:
     quiet = args.verbosity == "quiet"
     say = console.screen(for_program(args))
     if not quiet:
-        said = [*plan.info.on_weights, *cost_lines(plan.info), *tracker_lines(asked.trackers)]
-        console.say_lines(say, [*card_lines(plan.info.data_card), *said])
+        console.say_lines(say, said_first(plan, asked.trackers))
     if args.dry_run:
         console.print_lines([*fold_plan_lines(plan), *arm_lines(plan, capacity, concurrency)])
         if args.show_row:
@@ -75,6 +74,17 @@ def compare_command(args: argparse.Namespace) -> int:
     folder = Path(plan.settings.storage_path) / plan.name
     print_result(result, [*lines, *next_lines(folder, asked.dataset, quiet=quiet)], args)
     return exit_code(result)
+
+
+def said_first(plan: ComparePlan, trackers: Sequence[str]) -> list[str]:
+    """Return what is said before a comparison starts: data, weights, costs, trackers, steps."""
+    from r2d_ray.cli.plans import added_step_lines
+    from r2d_ray.data.card import card_lines
+    from r2d_ray.evaluation.costs import cost_lines
+    from r2d_ray.tracking.asked import tracker_lines
+
+    said = [*plan.info.on_weights, *cost_lines(plan.info), *tracker_lines(trackers)]
+    return [*card_lines(plan.info.data_card), *said, *added_step_lines(plan)]
 
 
 def table_lines(result: Mapping[str, Any]) -> list[str]:

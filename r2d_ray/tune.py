@@ -107,7 +107,7 @@ def table_lines(result: dict[str, Any]) -> list[str]:
 
     lines = result_lines(result["test"], result.get("spread"))
     lines += [*absent_lines(result), *not_calibrated_lines(result)]
-    return [*with_verdict(result, lines), *search_tag_lines(result)]
+    return [*with_verdict(result, lines, in_percent=False), *search_tag_lines(result)]
 
 
 def end_lines(result: dict[str, Any], again: str) -> list[str]:

@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from r2d_ray.evaluation.controls.labels import in_words
 
-def with_verdict(result: Mapping[str, Any], lines: Sequence[str]) -> list[str]:
-    """Return a result's lines with the sentence on the bag of words: first if nothing beats it."""
-    says = result.get("bag_of_words", {}).get("says")
+
+def with_verdict(
+    result: Mapping[str, Any], lines: Sequence[str], in_percent: bool = True
+) -> list[str]:
+    """Return a result's lines with the sentence on the bag of words: first if nothing beats it.
+
+    Its scores are in the unit of the lines' table: a comparison's has percent, a search's shares.
+    """
+    found = result.get("bag_of_words", {})
+    says = found.get("says")
     if says is None:
         return list(lines)
-    if result["bag_of_words"].get("beaten") is False:
+    if "best" in found and not in_percent:
+        says = in_words(found, "model", in_percent=False)
+    if found.get("beaten") is False:
         return [says, "", *lines]
     return [*lines, says]
 

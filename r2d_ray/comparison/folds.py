@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from r2d_ray.comparison.plan import ComparePlan
-from r2d_ray.comparison.rationales import RationaleScores, human_references
+from r2d_ray.comparison.rationales import (
+    RationaleScores,
+    compare_rationales,
+    file_of,
+    has_bertscore,
+    trivial_files,
+)
 from r2d_ray.comparison.scores import arm_evaluation, evaluation_stamp
 from r2d_ray.config import may_use_hub
-from r2d_ray.data.examples import pick_source
-from r2d_ray.distributed.tasks import predictions_file, score_rationales
-from r2d_ray.evaluation.controls.bag_of_words import BagOfWords, bag_scores, bags_of_words
-from r2d_ray.evaluation.controls.labels import classes_of, controls, label_classes
-from r2d_ray.evaluation.controls.trivial_rationales import trivial_rationales
-from r2d_ray.evaluation.label_metrics import label_scores, majority_label
+from r2d_ray.distributed.controls import OUT_OF_FOLD
+from r2d_ray.distributed.tasks import predictions_file
+from r2d_ray.evaluation.controls.labels import classes_of
 from r2d_ray.evaluation.scoring import score
-from r2d_ray.records import (
-    Evaluation,
-    Prediction,
-    TrialRecord,
-    prediction_file,
-    read_jsonl,
-    write_jsonl,
-)
+from r2d_ray.records import Evaluation, Prediction, TrialRecord, read_jsonl, write_jsonl
 from r2d_ray.study.books import ScoreCache, key_of
 from r2d_ray.study.folder import StudyFolder
 
-OOF = "oof"
 Scores = dict[str, Any]
 
 
@@ -43,18 +35,14 @@ def runs_of(plan: ComparePlan) -> dict[str, list[int]]:
     return runs
 
 
-def oof_file(folder: StudyFolder, name: str) -> Path:
-    """Return where the out-of-fold predictions of a run or a control lie."""
-    return prediction_file(folder.predictions_dir, name, OOF)
-
-
 def pooled(
     plan: ComparePlan, folder: StudyFolder, scores: Mapping[int, Scores]
 ) -> tuple[dict[str, Scores], RationaleScores]:
     """Write the out-of-fold predictions of every run whose folds all ended, and score them.
 
-    Made again only where a fold was. What no prediction tells (consistency and the like) is the
-    mean over folds, weighted by their rows.
+    Made again only where a fold was, or a file of them is lost; without an encoder of BERTScore
+    every time: there may be one the next time. What no prediction tells (consistency and the like)
+    is the mean over folds, weighted by their rows.
 
     Returns:
         Scores by run; those of trivial rationales, and signatures.
@@ -62,36 +50,33 @@ def pooled(
     whole = {run: ns for run, ns in runs_of(plan).items() if all(n in scores for n in ns)}
     kept = ScoreCache(folder.predictions_dir / "folds.scores.json")
     folds = [n for numbers in whole.values() for n in numbers]
-    key = key_of(OOF, [[n, evaluation_stamp(plan, folder, n), scores[n]] for n in folds])
-    found = kept.scores(OOF, key)
-    if found is not None and all(oof_file(folder, name).exists() for name in found["files"]):
+    key = key_of(OUT_OF_FOLD, [[n, evaluation_stamp(plan, folder, n), scores[n]] for n in folds])
+    found = kept.scores(OUT_OF_FOLD, key)
+    if found is not None:
         return found["runs"], RationaleScores({}, found["controls"], found["signatures"])
-    runs, files = {}, {}
-    for run, numbers in whole.items():
-        parts = [_predictions(plan, folder, number) for number in numbers]
-        rows = [row for part in parts for row in part]
-        files[run] = oof_file(folder, run)
-        write_jsonl(files[run], rows)
-        means = weighted([scores[n] for n in numbers], [len(part) for part in parts])
-        runs[run] = means | score(rows, classes_of(plan.splits))
-    trivial = {name: oof_file(folder, f"control {name}") for name in _write_trivial(plan, folder)}
-    wrote = [run for run, ns in whole.items() if plan.arms[ns[0]].config.trains_rationales]
-    signatures: dict[str, str] = {}
-    texts: list[Scores] = []
-    if wrote:
-        sources = {pick_source(plan.splits, arm.config.rationale_source) for arm in plan.arms}
-        human = human_references(plan, sources)
-        gpus = plan.arms[0].config.gpus_per_worker
-        asked = [*(files[run] for run in wrote), *trivial.values()]
-        texts = score_rationales(asked, human, gpus, may_use_hub(plan.info.profile))
-        signatures = {k: v for each in texts for k, v in each.items() if isinstance(v, str)}
-    numbers_only = [{k: v for k, v in each.items() if not isinstance(v, str)} for each in texts]
-    for run, more in zip(wrote, numbers_only, strict=False):
-        runs[run] |= more
-    named = dict(zip(trivial, numbers_only[len(wrote) :], strict=True)) if wrote else {}
-    made = {"runs": runs, "controls": named, "signatures": signatures}
-    kept.write(OOF, key, {**made, "files": [*runs, *(f"control {name}" for name in named)]})
-    return runs, RationaleScores({}, named, signatures)
+    runs = {
+        run: write_run(plan, folder, numbers, [scores[n] for n in numbers])
+        for run, numbers in whole.items()
+    }
+    first = {numbers[0]: run for run, numbers in whole.items()}
+    texts = compare_rationales(plan, folder, list(first), may_use_hub(plan.info.profile))
+    for number, more in texts.arms.items():
+        runs[first[number]] |= more
+    if not texts.arms or has_bertscore(texts):
+        files = [*(file_of(plan, folder, n) for n in first), *trivial_files(plan, folder, texts)]
+        made = {"runs": runs, "controls": texts.controls, "signatures": texts.signatures}
+        kept.write(OUT_OF_FOLD, key, made, files)
+    return runs, RationaleScores({}, texts.controls, texts.signatures)
+
+
+def write_run(
+    plan: ComparePlan, folder: StudyFolder, numbers: Sequence[int], scores: Sequence[Scores]
+) -> Scores:
+    """Write a run's predictions of all rows, those of its folds, and return their scores."""
+    parts = [_predictions(plan, folder, number) for number in numbers]
+    rows = [row for part in parts for row in part]
+    write_jsonl(file_of(plan, folder, numbers[0]), rows)
+    return weighted(scores, [len(part) for part in parts]) | score(rows, classes_of(*plan.parts))
 
 
 def _predictions(plan: ComparePlan, folder: StudyFolder, number: int) -> list[Prediction]:
@@ -113,65 +98,6 @@ def weighted(scores: Sequence[Scores], rows: Sequence[int]) -> Scores:
             total = sum(each[name] * n for each, n in having)
             means[name] = total / sum(n for _, n in having)
     return means
-
-
-def _write_trivial(plan: ComparePlan, folder: StudyFolder) -> list[str]:
-    """Write the trivial rationales of every fold, pooled; return their names."""
-    writers = [arm.config for arm in plan.arms if arm.config.trains_rationales]
-    sources = dict.fromkeys(pick_source(plan.splits, c.rationale_source) for c in writers)
-    rows: dict[str, list[Prediction]] = {}
-    for source in [source for source in sources if source is not None]:
-        more = f", {source}" if len(sources) > 1 else ""
-        for fold in plan.folds:
-            made = trivial_rationales(fold, source, plan.settings.split_seed)
-            for name, found in made.items():
-                rows.setdefault(name + more, []).extend(found)
-    for name, found in rows.items():
-        write_jsonl(oof_file(folder, f"control {name}"), found)
-    return list(rows)
-
-
-def fold_controls(plan: ComparePlan, folder: StudyFolder, metric: str) -> dict[str, Scores]:
-    """Return the label controls' scores over all rows, each fold's learned on its training rows."""
-    kept = ScoreCache(folder.predictions_dir / "folds.controls.json")
-    key = key_of("label controls", [fold.hash for fold in plan.folds], metric)
-    found = kept.scores("controls", key)
-    if found is None:
-        found = _bags(plan, folder, metric)
-        kept.write("controls", key, found)
-    return _trivial_labels(plan) | found
-
-
-def _bags(plan: ComparePlan, folder: StudyFolder, metric: str) -> dict[str, Scores]:
-    by_name: dict[str, list[BagOfWords]] = {}
-    for fold in plan.folds:
-        for name, bag in bags_of_words(fold, metric).items():
-            by_name.setdefault(name, []).append(bag)
-    table = {}
-    for name, bags in by_name.items():
-        rows = tuple(row for bag in bags for row in bag.predictions)
-        write_jsonl(oof_file(folder, f"control {name}"), rows)
-        settings = Counter(bag.setting.partition(", chosen on")[0] for bag in bags)
-        said = "; ".join(f"{setting} ({n} folds)" for setting, n in settings.most_common())
-        one = BagOfWords(
-            f"{said}, chosen on each fold's validation", fmean(b.validation for b in bags), rows
-        )
-        table[name] = bag_scores(one, plan.splits)
-    return table
-
-
-def _trivial_labels(plan: ComparePlan) -> dict[str, Scores]:
-    gold = [label for fold in plan.folds for label in label_classes(fold.test)]
-    tops = [majority_label(label_classes(fold.train)) for fold in plan.folds]
-    every = replace(plan.splits, train=plan.tested, test=plan.tested)
-    table = controls(every)  # the coin's balance is that of all rows: folds are stratified
-    classes = classes_of(plan.splits)
-    if not classes:
-        return table
-    guesses = [top for top, fold in zip(tops, plan.folds, strict=True) for _ in fold.test]
-    first, coin = table
-    name = first if len(set(tops)) == 1 else "majority label of each fold"
-    return {name: dict(label_scores(gold, guesses, classes)), coin: table[coin]}
 
 
 def pooled_records(

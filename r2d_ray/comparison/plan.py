@@ -51,9 +51,14 @@ class ComparePlan:
         return self.splits if fold is None else self.folds[fold - 1]
 
     @property
+    def parts(self) -> tuple[Splits, ...]:
+        """The splits of every fold; the only ones where there are none."""
+        return self.folds or (self.splits,)
+
+    @property
     def tested(self) -> tuple[Example, ...]:
         """The test rows, of all folds."""
-        return tuple(row for splits in self.folds or (self.splits,) for row in splits.test)
+        return tuple(row for splits in self.parts for row in splits.test)
 
     def with_info(self, info: StudyInfo) -> ComparePlan:
         """Return the plan with another study.json."""

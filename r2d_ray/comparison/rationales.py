@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from r2d_ray.comparison.plan import ComparePlan
 from r2d_ray.data.examples import pick_source
-from r2d_ray.distributed.controls import write_own_label, write_trivial
-from r2d_ray.distributed.tasks import predictions_file, score_rationales
+from r2d_ray.distributed.controls import control_file, rows_of, write_own_label, write_trivial
+from r2d_ray.distributed.tasks import score_rationales
 from r2d_ray.evaluation.plausibility import human_source
-from r2d_ray.evaluation.scoring import EvaluationJob
-from r2d_ray.records import file_slug
+from r2d_ray.records import file_slug, prediction_file
 from r2d_ray.study.folder import StudyFolder
 
 SCRATCH = "own-label"  # folder of rationales that are scored and not kept: two files an arm
@@ -42,7 +41,8 @@ def compare_rationales(
     Args:
         plan: The comparison.
         folder: Its folder, where the arms' predictions are.
-        done: Numbers of the arms that ended well.
+        done: Numbers of the arms that ended well; over folds of the first arm of each run whose
+            folds all did, and whose out-of-fold predictions are there.
         allow_hub: Whether the encoder of BERTScore may be fetched.
     """
     wrote = [number for number in done if plan.arms[number].config.trains_rationales]
@@ -53,11 +53,10 @@ def compare_rationales(
         source = pick_source(plan.splits, plan.arms[number].config.rationale_source)
         assert source is not None  # or no arm could train on rationales
         by_source.setdefault(source, []).append(number)
-    trivial = write_trivial(folder, plan.splits, list(by_source), plan.settings.split_seed)
+    trivial = write_trivial(folder, plan.parts, list(by_source), plan.settings.split_seed)
     scratch = folder.predictions_dir / SCRATCH
     own = own_label_files(plan, folder, by_source, scratch)
-    names = [plan.arms[number].name for number in wrote]
-    files = [*(file_of(folder, name) for name in names), *trivial.values()]
+    files = [*(file_of(plan, folder, number) for number in wrote), *trivial.values()]
     human = human_references(plan, by_source)
     gpus = plan.arms[wrote[0]].config.gpus_per_worker
     scores = score_rationales([*files, *own.values()], human, gpus, allow_hub)
@@ -72,9 +71,21 @@ def compare_rationales(
     )
 
 
-def file_of(folder: StudyFolder, name: str) -> Path:
-    """Return where the test predictions of an arm go."""
-    return predictions_file(folder, EvaluationJob(name, folder.root, "test", rationales=True))
+def file_of(plan: ComparePlan, folder: StudyFolder, number: int) -> Path:
+    """Return where the test predictions of an arm lie; over folds those of all of its run."""
+    rows = rows_of(plan.parts)
+    return prediction_file(folder.predictions_dir, plan.arms[number].run, rows)
+
+
+def trivial_files(plan: ComparePlan, folder: StudyFolder, scores: RationaleScores) -> list[Path]:
+    """Return the files of the trivial rationales that are kept, not those in SCRATCH."""
+    files = (control_file(folder, name, rows_of(plan.parts)) for name in scores.controls)
+    return [file for file in files if file.exists()]
+
+
+def has_bertscore(scores: RationaleScores) -> bool:
+    """Return whether there was an encoder: without one there may be one the next time."""
+    return any(found.get("bertscore") is not None for found in scores.arms.values())
 
 
 def own_label_files(
@@ -84,10 +95,10 @@ def own_label_files(
     out.mkdir(exist_ok=True)
     files = {}
     for source, numbers in by_source.items():
-        runs = {plan.arms[n].name: file_of(folder, plan.arms[n].name) for n in numbers}
+        runs = {plan.arms[n].run: file_of(plan, folder, n) for n in numbers}
         made = write_own_label(
             lambda name: out / f"{file_slug(name)}.jsonl",
-            plan.splits,
+            plan.parts,
             source,
             plan.settings.split_seed,
             runs,
@@ -115,7 +126,7 @@ def means(
 
 def human_references(plan: ComparePlan, sources: Iterable[str | None]) -> dict[str, str]:
     """Return the human references by test row; none where every arm trained on that source."""
-    human = human_source(plan.splits)
+    human = human_source(replace(plan.splits, test=plan.tested))
     if human is None or set(sources) == {human}:
         return {}
     return {row.id: row.rationales[human] for row in plan.tested if human in row.rationales}

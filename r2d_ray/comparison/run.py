@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from r2d_ray.comparison.arms import arm_values, check_equal
-from r2d_ray.comparison.folds import fold_controls, fold_summary, pooled_records
+from r2d_ray.comparison.folds import fold_summary, pooled_records
 from r2d_ray.comparison.plan import ComparePlan
-from r2d_ray.comparison.rationales import RationaleScores, compare_rationales
+from r2d_ray.comparison.rationales import (
+    RationaleScores,
+    compare_rationales,
+    has_bertscore,
+    trivial_files,
+)
 from r2d_ray.comparison.scores import evaluate_arms, evaluation_stamp, read_all
 from r2d_ray.comparison.summary import by_method, counts
 from r2d_ray.config import TrainConfig, may_use_hub
@@ -144,12 +149,11 @@ def finish(
     if plan.folds:
         shown, rationales = pooled_records(plan, folder, records, scores)
     show(ScoringEvent("controls", 0, 1))
-    make_controls = fold_controls if plan.folds else plain_controls
-    answers = make_controls(plan, folder, metric)
+    answers = label_controls(folder, plan.parts, metric)
     methods = by_method(shown)
     means = {name: row[metric]["mean"] for name, row in methods.items() if metric in row}
     result = {
-        "bag_of_words": beats_bag_of_words(plan.splits, answers, means, metric, "arm"),
+        "bag_of_words": beats_bag_of_words(plan.parts, answers, means, metric, "arm"),
         "arms": {r.arm: r.test_metrics for r in shown},
         "trials": dict(Counter(r.status for r in records)),
         "failures": {r.trial: r.reason for r in records if r.status == "failed"},
@@ -205,17 +209,13 @@ def scored(
     ]
 
 
-def plain_controls(plan: ComparePlan, folder: StudyFolder, metric: str) -> dict[str, Any]:
-    """Return the label controls' scores on the one test split."""
-    return label_controls(folder, plan.splits, metric)
-
-
 def rationale_scores(
     plan: ComparePlan, folder: StudyFolder, done: Sequence[int]
 ) -> RationaleScores:
     """Return the scores of these arms' test rationales, made again only where an arm was.
 
-    Without an encoder of BERTScore they are not kept: there may be one the next time.
+    Or where the file of a trivial rationale is lost. Without an encoder of BERTScore they are not
+    kept: there may be one the next time.
     """
     kept = ScoreCache(folder.predictions_dir / "rationales.scores.json")
     key = key_of("rationales and controls", [[n, evaluation_stamp(plan, folder, n)] for n in done])
@@ -224,8 +224,8 @@ def rationale_scores(
         arms = {int(number): scores for number, scores in found["arms"].items()}
         return RationaleScores(arms, found["controls"], found["signatures"])
     made = compare_rationales(plan, folder, done, may_use_hub(plan.info.profile))
-    if any(scores.get("bertscore") is not None for scores in made.arms.values()):
-        kept.write("rationales", key, asdict(made))
+    if has_bertscore(made):
+        kept.write("rationales", key, asdict(made), trivial_files(plan, folder, made))
     return made
 
 

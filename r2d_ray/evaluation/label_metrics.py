@@ -154,8 +154,7 @@ def majority_label(train_labels: Sequence[str]) -> str:
 
 
 def coin_macro_f1(
-    gold: Sequence[str],
-    train_labels: Sequence[str],
+    folds: Sequence[tuple[Sequence[str], Sequence[str]]],
     labels: Sequence[str],
     draws: int = 1000,
     seed: int = 0,
@@ -163,17 +162,20 @@ def coin_macro_f1(
     """Return what guessing by the training balance scores: mean `macro_f1` and `accuracy`.
 
     Args:
-        gold: The right label of each row to score.
-        train_labels: The labels whose shares the guesses follow.
+        folds: For each fold (one where there are none) the right label of each row to score, and
+            the training labels whose shares the guesses of these rows follow.
         labels: The fixed label set.
-        draws: Independent guesses of the whole set, averaged.
+        draws: Independent guesses of the rows of all folds, each scored as a whole, averaged.
         seed: Seed of the guesses.
     """
-    counts = Counter(train_labels)
-    share = np.array([counts[label] for label in labels]) / len(train_labels)
-    support = confusion(gold, gold, labels).sum(axis=-1)
-    # The guesses of one gold class are multinomial counts: the same law as drawing row by row.
-    guesses = np.random.default_rng(seed).multinomial(support, share, size=(draws, len(labels)))
+    drawn = np.random.default_rng(seed)
+    guesses = np.zeros((draws, len(labels), len(labels)), dtype=np.int64)
+    for gold, train in folds:
+        counts = Counter(train)
+        share = np.array([counts[label] for label in labels]) / len(train)
+        support = confusion(gold, gold, labels).sum(axis=-1)
+        # The guesses of one gold class are multinomial counts: the law of drawing row by row.
+        guesses += drawn.multinomial(support, share, size=(draws, len(labels)))
     matrices = np.pad(guesses, ((0, 0), (0, 0), (0, 1)))
     return {
         "macro_f1": float(macro_f1(matrices).mean()),

@@ -105,11 +105,11 @@ def last_look(
         return Looked(table, {})
     config = jobs[0][2]
     source = pick_source(splits, config.rationale_source)
-    trivial = write_trivial(folder, splits, [source] if source else [], seed)
+    trivial = write_trivial(folder, [splits], [source] if source else [], seed)
     best = next(iter(wrote))
     if source:
         place = partial(control_file, folder)
-        own = write_own_label(place, splits, source, seed, {best: wrote[best]})
+        own = write_own_label(place, [splits], source, seed, {best: wrote[best]})
         trivial |= {f"{name}, label of {run}": file for (name, run), file in own.items()}
     files = [*wrote.values(), *trivial.values()]
     show(ScoringEvent("rationales", 0, 1))

@@ -222,10 +222,10 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     add_calibration(folder.best_dir, fitted)
     metric = label_metric(plan.space.metric)
     session.show(ScoringEvent("controls", 0, 1))
-    answers = label_controls(folder, plan.splits, metric)
+    answers = label_controls(folder, [plan.splits], metric)
     models = with_means(looked.models, trials)
     first_rows = {name: models[name][metric] for name in list(models)[: len(trials)]}
-    said = beats_bag_of_words(plan.splits, answers, first_rows, metric, "model")
+    said = beats_bag_of_words([plan.splits], answers, first_rows, metric, "model")
     table = models | answers | looked.controls
     of_contexts = [BARE, *([FIRST_SENTENCE] if looked.controls else [])]
     more = absent(plan.splits, plan.splits.test, of_contexts)

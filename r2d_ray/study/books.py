@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,8 @@ class ScoreCache:
     """The parts of one file of scores, each under the key of all that it depends on.
 
     A part has a stamp of its own each time that it is made: what is made of it names the stamp in
-    its key, and so is made again with it.
+    its key, and so is made again with it. It may name files beside its own that were made with it:
+    where one is lost or changed, the part counts as never made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -139,23 +140,35 @@ class ScoreCache:
         return cls(predictions.with_suffix(".scores.json"))
 
     def scores(self, part: str, key: str) -> dict[str, Any] | None:
-        """Return the scores of a part, None where they were not made of this."""
+        """Return the scores of a part, None where they were not made of this or a file is lost."""
         found = self._parts().get(part)
-        return found["scores"] if found and found["key"] == key else None
+        if not found or found["key"] != key:
+            return None
+        files = found.get("files", {})
+        whole = all(self._digest(name) == digest for name, digest in files.items())
+        return found["scores"] if whole else None
 
     def stamp(self, part: str) -> str | None:
         """Return the stamp of a part, None where it was never made."""
         found = self._parts().get(part)
         return found["stamp"] if found else None
 
-    def write(self, part: str, key: str, scores: dict[str, Any]) -> None:
-        """Keep the scores of a part."""
+    def write(
+        self, part: str, key: str, scores: dict[str, Any], files: Iterable[Path] = ()
+    ) -> None:
+        """Keep the scores of a part and the digests of the files beside them, made with it."""
         made = {"key": key, "stamp": uuid.uuid4().hex, "scores": scores}
+        digests = {file.name: self._digest(file.name) for file in files}
+        made |= {"files": digests} if digests else {}
         write_json(self.path, {**self._parts(), part: made})
 
     def clear(self) -> None:
         """Drop every part, before what they tell of is written anew."""
         self.path.unlink(missing_ok=True)
+
+    def _digest(self, name: str) -> str | None:
+        file = self.path.with_name(name)
+        return storage.file_digest(file) if file.is_file() else None
 
     def _parts(self) -> dict[str, Any]:
         if not self.path.exists():

@@ -15,7 +15,9 @@ from r2d_ray.comparison.plan import ComparePlan, make_compare_plan
 from r2d_ray.comparison.rationales import RationaleScores, file_of
 from r2d_ray.comparison.run import finish, run_again
 from r2d_ray.config import TrainConfig
+from r2d_ray.distributed import controls
 from r2d_ray.distributed.tasks import Job, predictions_file
+from r2d_ray.evaluation.controls.bag_of_words import BagOfWords, out_of_fold
 from r2d_ray.records import Prediction, TrialRecord, read_jsonl, write_jsonl
 from r2d_ray.storage import write_json
 from r2d_ray.study import books as kept
@@ -63,7 +65,7 @@ class Work:
     ) -> RationaleScores:
         self.done.append("texts")
         wrote = [n for n in done if plan.arms[n].config.trains_rationales]
-        self.add([file_of(folder, plan.arms[n].name) for n in wrote], "bertscore")
+        self.add([file_of(plan, folder, n) for n in wrote], "bertscore")
         scores = {n: {"bertscore": 0.1 * n} for n in wrote}
         return RationaleScores(scores, {"trivial": {"bertscore": 0.3}}, {"bertscore_model": "m"})
 
@@ -97,13 +99,20 @@ def plan() -> ComparePlan:
     return make_compare_plan(settings("r2d sft", (1, 2)))
 
 
+@pytest.fixture(scope="module")
+def bags(plan: ComparePlan) -> dict[str, BagOfWords]:
+    """The bags of words of the plan's data, fitted once for every test."""
+    return out_of_fold(plan.parts, "macro_f1")
+
+
 @pytest.fixture
-def work(plan: ComparePlan, monkeypatch: pytest.MonkeyPatch) -> Work:
+def work(plan: ComparePlan, bags: dict[str, BagOfWords], monkeypatch: pytest.MonkeyPatch) -> Work:
     made = Work(plan)
     monkeypatch.setattr(arm_scores, "evaluate_each", made.evaluate)
     monkeypatch.setattr(arm_scores, "read_files", made.read)
     monkeypatch.setattr(arm_scores, "train_reader", made.reader)
     monkeypatch.setattr(compare, "compare_rationales", made.compare_texts)
+    monkeypatch.setattr(controls, "out_of_fold", lambda folds, metric: bags)
     monkeypatch.setattr(kept, "write_json", made.write_json)
     monkeypatch.setattr(compare, "write_json", made.write_json)
     return made

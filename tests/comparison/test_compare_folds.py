@@ -13,19 +13,18 @@ from test_comparison_run import settings
 from analysis.groups import groups_of
 from analysis.studies import open_study
 from r2d_ray.cli.fold_lines import fold_lines, fold_plan_lines
-from r2d_ray.cli.plans import arm_lines
-from r2d_ray.comparison import folds as module
+from r2d_ray.cli.plans import added_step_lines, arm_lines
 from r2d_ray.comparison import rows
 from r2d_ray.comparison import run as compare
 from r2d_ray.comparison.arms import arm_values
-from r2d_ray.comparison.folds import oof_file, over_folds, runs_of, weighted
+from r2d_ray.comparison.folds import over_folds, runs_of, weighted
 from r2d_ray.comparison.plan import ComparePlan, make_compare_plan
 from r2d_ray.comparison.rationales import RationaleScores
 from r2d_ray.comparison.run import ComparisonRun, applicable, facts, finish
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.errors import UserError
 from r2d_ray.evaluation.label_metrics import label_scores
-from r2d_ray.records import Prediction, TrialRecord, read_jsonl, write_jsonl
+from r2d_ray.records import Prediction, TrialRecord, prediction_file, read_jsonl, write_jsonl
 from r2d_ray.storage import write_json
 from r2d_ray.study.books import Bookkeeper, save_outcome
 from r2d_ray.study.folder import StudyFolder
@@ -73,6 +72,20 @@ def test_the_plan_counts_rows_and_steps(plan: ComparePlan) -> None:
     config = two_stages.arms[0].config
     steps = f"{6 * (config.stage1_max_steps + config.max_steps)} optimiser steps in all"
     assert steps in arm_lines(two_stages, Capacity(2, 0), 1), "a stage 1 for each fold"
+
+
+def test_the_plan_says_who_trains_the_steps_of_stage_1_in_stage_2() -> None:
+    few = {"overrides": {"max_steps": 30, "stage1_max_steps": 200}}
+    mixed = plan_of("sft r2d dss", (1,), **few)
+    [said] = added_step_lines(mixed)
+    assert said == (
+        "without a stage 1, whose 200 steps are added to stage 2: sft, dss "
+        "(30 + 200 = 230 steps, as many as any arm; --no-equal-steps adds none)"
+    )
+    lines = arm_lines(mixed, Capacity(2, 0), 1)
+    assert lines[-9].startswith("  sft-1-fold1: stage 1 0 + stage 2 230 steps, learning rate ")
+    assert added_step_lines(plan_of("sft", (1,), **few, equal_steps=False)) == []
+    assert added_step_lines(plan_of("r2d", (1,), **few)) == []
 
 
 @pytest.mark.parametrize(
@@ -161,6 +174,10 @@ def answers(plan: ComparePlan, number: int) -> list[Prediction]:
 def scores_of(plan: ComparePlan, rows: list[Prediction]) -> dict[str, Any]:
     gold = [row.gold_label or "" for row in rows]
     return dict(label_scores(gold, [row.label for row in rows], plan.splits.labels))
+
+
+def oof_file(folder: StudyFolder, name: str) -> Path:
+    return prediction_file(folder.predictions_dir, name, "oof")
 
 
 def ended(root: Path, plan: ComparePlan, failed: int | None = None) -> StudyFolder:
@@ -258,4 +275,3 @@ def test_a_runs_record_is_the_mean_of_its_folds() -> None:
     assert found.counts == {"dose": pytest.approx(0.6)}
     assert found.test_metrics == {"macro_f1": 0.7}
     assert [e.step for e in found.curve] == [4], "steps that every fold has"
-    assert module.OOF == "oof"

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 
+from r2d_ray.cli.control_lines import with_verdict
 from r2d_ray.data.examples import Example, Provenance, Splits
 from r2d_ray.evaluation.controls import bag_of_words as module
 from r2d_ray.evaluation.controls.bag_of_words import (
@@ -257,3 +258,14 @@ def test_the_sentence_is_true_of_the_table(models, metric, beaten, says) -> None
     assert found.get("beaten") is beaten
     assert found["control"] == WITH_CONTEXT, "the best on validation, not on test"
     assert found["control_score"] == BAGS[WITH_CONTEXT][metric]
+
+
+def test_above_a_searchs_table_of_shares_it_has_shares() -> None:
+    said = {"bag_of_words": verdict(BAGS, None, {"best": 0.533}, "macro_f1", "model")}
+    words = f"No model beats {LR}: macro-F1 0.758 against 0.533 for best."
+    assert with_verdict(said, ["table"], in_percent=False) == [words, "", "table"]
+    won = {"bag_of_words": verdict(BAGS, None, {"best": 0.8004}, "macro_f1", "model")}
+    words = f"best beats {LR}: macro-F1 0.800 against 0.758."
+    assert with_verdict(won, ["table"], in_percent=False) == ["table", words]
+    none = {"bag_of_words": verdict({}, "labels are open", {"best": 0.5}, "macro_f1", "model")}
+    assert with_verdict(none, ["table"], in_percent=False)[1].endswith("(labels are open)")

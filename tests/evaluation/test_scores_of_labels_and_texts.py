@@ -127,28 +127,27 @@ def test_majority_label_breaks_ties_by_name_whatever_the_order() -> None:
 
 def test_coin_with_a_fair_balance_scores_one_half() -> None:
     gold = ["yes", "no"] * 200
-    coin = metrics.coin_macro_f1(gold, ["yes", "no"], ("yes", "no"))
+    coin = metrics.coin_macro_f1([(gold, ["yes", "no"])], ("yes", "no"))
     assert coin["accuracy"] == pytest.approx(0.5, abs=0.005)
     assert coin["macro_f1"] == pytest.approx(0.5, abs=0.005)
 
 
 def test_coin_of_an_uneven_balance_is_right_as_often_as_both_shares_meet() -> None:
     gold = ["yes"] * 300 + ["no"] * 100
-    coin = metrics.coin_macro_f1(gold, ["yes"] * 9 + ["no"], ("yes", "no"))
+    coin = metrics.coin_macro_f1([(gold, ["yes"] * 9 + ["no"])], ("yes", "no"))
     assert coin["accuracy"] == pytest.approx(0.75 * 0.9 + 0.25 * 0.1, abs=0.005)
 
 
 def test_coin_that_always_says_one_label_is_the_majority_score() -> None:
     gold = ["yes", "yes", "no"]
-    coin = metrics.coin_macro_f1(gold, ["yes"], ("yes", "no"), draws=3)
+    coin = metrics.coin_macro_f1([(gold, ["yes"])], ("yes", "no"), draws=3)
     constant = metrics.label_scores(gold, ["yes"] * 3, ("yes", "no"))
     assert coin == pytest.approx({name: constant[name] for name in ("macro_f1", "accuracy")})
 
 
 def test_coin_depends_on_its_seed_only() -> None:
     first, again, other = (
-        metrics.coin_macro_f1(list(LABELS), list(LABELS), LABELS, draws=5, seed=seed)
-        for seed in (1, 1, 2)
+        metrics.coin_macro_f1([(LABELS, LABELS)], LABELS, draws=5, seed=seed) for seed in (1, 1, 2)
     )
     assert first == again != other
 

@@ -7,9 +7,11 @@ like those of any trained model. Twice: on the question alone, and on the questi
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from statistics import fmean
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
@@ -123,9 +125,32 @@ def bag_of_words(splits: Splits, metric: str, with_context: bool) -> BagOfWords:
     return BagOfWords(said, score, tuple(test))
 
 
-def bag_scores(bag: BagOfWords, splits: Splits) -> dict[str, Any]:
+def out_of_fold(folds: Sequence[Splits], metric: str) -> dict[str, BagOfWords]:
+    """Return the controls of folds by name, each fold's fitted on its own training rows.
+
+    A control that some fold cannot have is left out: its scores would be over other rows.
+    """
+    made = [bags_of_words(fold, metric) for fold in folds]
+    if len(made) == 1:
+        return made[0]
+    common = [name for name in made[0] if all(name in bags for bags in made)]
+    return {name: _together([bags[name] for bags in made]) for name in common}
+
+
+def _together(bags: Sequence[BagOfWords]) -> BagOfWords:
+    settings = Counter(bag.setting.partition(", chosen on")[0] for bag in bags)
+    counted = (f"{setting} ({n} of {len(bags)} folds)" for setting, n in settings.most_common())
+    said = "; ".join(counted)
+    return BagOfWords(
+        f"{said}, chosen on each fold's validation",
+        fmean(bag.validation for bag in bags),
+        tuple(row for bag in bags for row in bag.predictions),
+    )
+
+
+def bag_scores(bag: BagOfWords, *folds: Splits) -> dict[str, Any]:
     """Return a control's test scores and calibration, beside `validation` and its `setting`."""
-    classes = classes_of(splits)
+    classes = classes_of(*folds)
     found = bag.predictions
     gold = [row.class_of(row.gold_label) or "" for row in found]
     scores: dict[str, Any] = dict(prediction_metrics(found, classes))

@@ -18,28 +18,33 @@ LABEL_METRICS = {"macro_f1": "macro-F1", "accuracy": "accuracy"}
 """Scores that a control without rationales has, and how people call them."""
 
 
-def controls(splits: Splits) -> dict[str, dict[str, Any]]:
+def controls(*folds: Splits) -> dict[str, dict[str, Any]]:
     """Return the scores of the majority label and of a coin with the training balance.
 
-    Where rows bring options, both are over the options' letters. Open labels have no coin: nearly
-    every label occurs once.
+    Over the test rows of all folds, each row guessed from its own fold's training rows. Where rows
+    bring options, both are over the options' letters. Open labels have no coin: nearly every label
+    occurs once.
     """
-    train, gold = label_classes(splits.train), label_classes(splits.test)
-    top = majority_label(train)
-    name, guess = f"majority label ({top})", [top] * len(gold)
-    classes = classes_of(splits)
+    parts = [(label_classes(fold.test), label_classes(fold.train)) for fold in folds]
+    tops = [majority_label(train) for _, train in parts]
+    same = len(set(tops)) == 1
+    name = f"majority label ({tops[0]})" if same else "majority label of each fold"
+    gold = [label for own, _ in parts for label in own]
+    guess = [top for top, (own, _) in zip(tops, parts, strict=True) for _ in own]
+    classes = classes_of(*folds)
     if not classes:
         return {name: dict(open_label_scores(gold, guess))}
     return {
         name: dict(label_scores(gold, guess, classes)),
-        "coin, training balance": dict(coin_macro_f1(gold, train, classes)),
+        "coin, training balance": dict(coin_macro_f1(parts, classes)),
     }
 
 
-def classes_of(splits: Splits) -> tuple[str, ...]:
+def classes_of(*folds: Splits) -> tuple[str, ...]:
     """Return what scores are over: labels, letters of options, nothing where labels are open."""
-    most = max(len(row.choices or ()) for _, rows in splits.items() for row in rows)
-    return splits.label_kind.classes(splits.labels, most)
+    rows = (row for fold in folds for _, rows in fold.items() for row in rows)
+    most = max(len(row.choices or ()) for row in rows)
+    return folds[0].label_kind.classes(folds[0].labels, most)
 
 
 def label_classes(rows: Sequence[Example]) -> list[str]:
@@ -84,12 +89,16 @@ def verdict(
     if not models:
         return {**found, "says": f"no {word} has a score to compare with a bag of words"}
     best = max(models, key=models.__getitem__)
-    beaten = models[best] > score
+    found |= {"best": best, "best_score": models[best], "beaten": models[best] > score}
+    return {**found, "says": in_words(found, word, in_percent=True)}
+
+
+def in_words(found: Mapping[str, Any], word: str, in_percent: bool) -> str:
+    """Return the sentence of a `verdict` with a best model, in the unit of the table beside it."""
+    scores = (found["best_score"], found["control_score"])
+    ours, theirs = (f"{100 * x:.1f}" if in_percent else f"{x:.3f}" for x in scores)
+    name, best = LABEL_METRICS[found["metric"]], found["best"]
     against = "a bag of words with logistic regression"
-    ours, theirs = 100 * models[best], 100 * score
-    name = LABEL_METRICS[metric]
-    if beaten:
-        says = f"{best} beats {against}: {name} {ours:.1f} against {theirs:.1f}."
-    else:
-        says = f"No {word} beats {against}: {name} {theirs:.1f} against {ours:.1f} for {best}."
-    return {**found, "best": best, "best_score": models[best], "beaten": beaten, "says": says}
+    if found["beaten"]:
+        return f"{best} beats {against}: {name} {ours} against {theirs}."
+    return f"No {word} beats {against}: {name} {theirs} against {ours} for {best}."
