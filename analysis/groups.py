@@ -1,4 +1,4 @@
-"""Arms of a comparison that differ only in their seed, and their scores over seeds."""
+"""Runs of a study that differ only in their seed, and their scores over seeds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from analysis.runs import Run, runs_in
 from analysis.stats.intervals import Difference, hierarchical_interval, mean_sd, paired_bootstrap
 from analysis.stats.row_sums import Statistics, row_statistics
 from analysis.studies import Study
@@ -30,9 +31,10 @@ class Score:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Group:
-    """A comparison's arms of one method, setting and rationale source, by seed.
+    """A comparison's arms of one method, setting and source, by seed, or a search's model.
 
-    `setting` is empty for the method as it is; `source` is empty where none are compared.
+    `setting` is empty for the method as it is, of a search the model's name; `source` is empty
+    where none are compared. `files` name the predictions of seeds that are not called by the arm.
     """
 
     study: Study
@@ -41,12 +43,22 @@ class Group:
     setting: str
     source: str
     records: tuple[TrialRecord, ...] = field(repr=False)
+    files: Mapping[int, str] = field(default_factory=dict, repr=False)
     _runs: dict[str, dict[int, Statistics]] = field(default_factory=dict, repr=False)
 
     @property
     def done(self) -> dict[int, TrialRecord]:
         """The finished arms, by seed."""
         return {r.seed: r for r in self.records if r.status == "done"}
+
+    @property
+    def searched(self) -> bool:
+        """Whether it is a search's best model or its defaults."""
+        return not self.study.is_comparison
+
+    def run(self, seed: int) -> str:
+        """Return the name of a seed's run, under which its predictions lie."""
+        return self.files.get(seed, f"{self.name}-{seed}")
 
     @property
     def model(self) -> str:
@@ -71,11 +83,13 @@ class Group:
 
 
 def groups_of(study: Study) -> tuple[Group, ...]:
-    """Return a comparison's groups in the order of its trials.
+    """Return a comparison's groups in the order of its trials, or a search's best and defaults.
 
     Raises:
         UserError: if an arm's name does not end with its seed, or two records are the same arm.
     """
+    if not study.is_comparison:
+        return _of_search(study)
     sources = study.info.study.get("rationale_sources") or []
     planned = study.info.space.get("arms", [])
     members: dict[str, dict[int, TrialRecord]] = {}
@@ -92,6 +106,21 @@ def groups_of(study: Study) -> tuple[Group, ...]:
     return tuple(
         Group(study, name, *parts_of(name, sources), tuple(records.values()))
         for name, records in members.items()
+    )
+
+
+def _of_search(study: Study) -> tuple[Group, ...]:
+    members: dict[str, list[tuple[Run, TrialRecord]]] = {}
+    for run in runs_in(study):
+        if run.record is not None:
+            members.setdefault(run.base, []).append((run, run.record))
+    return tuple(
+        Group(
+            *(study, base, study.info.method, base, ""),
+            records=tuple(record for _, record in found),
+            files={record.seed: run.name for run, record in found},
+        )
+        for base, found in members.items()
     )
 
 
@@ -134,17 +163,17 @@ def runs_of(group: Group, metric: str) -> dict[int, Statistics]:
     runs = group._runs.setdefault(metric, {})
     for seed, record in group.done.items():
         recorded = record.test_metrics.get(metric)
-        rows = group.study.predictions(f"{group.name}-{seed}")
+        rows = group.study.predictions(group.run(seed))
         if recorded is None or not rows:
             continue
         try:
             runs[seed] = row_statistics(rows, metric, labels_of(record))
         except ValueError as error:
-            where = f"{group.study.folder}: predictions of {group.name}-{seed}"
+            where = f"{group.study.folder}: predictions of {group.run(seed)}"
             raise UserError(f"{where}: {error}") from None
         if not math.isclose(runs[seed].value, recorded, rel_tol=1e-6, abs_tol=1e-9):
             raise UserError(
-                f"{group.study.folder}: {group.name}-{seed}: {metric} is {recorded} in its record "
+                f"{group.study.folder}: {group.run(seed)}: {metric} is {recorded} in its record "
                 f"but {runs[seed].value} from its predictions (allowed: the same)"
             )
     return runs
@@ -173,8 +202,10 @@ def paired(first: Group, second: Group, metric: str) -> Difference | None:
         ) from None
 
 
-def notes_on(groups: Iterable[Group], scores: Iterable[Score] = ()) -> tuple[str, ...]:
-    """Return what a reader must know of these groups: their studies' notes, seeds, gaps."""
+def notes_on(
+    groups: Iterable[Group], scores: Iterable[Score] = (), *, seeds: bool = True
+) -> tuple[str, ...]:
+    """Return what a reader must know of these groups: their studies' notes, few `seeds`, gaps."""
     groups = list(groups)
     studies = {group.study.folder: group.study for group in groups}
     notes = [
@@ -183,7 +214,7 @@ def notes_on(groups: Iterable[Group], scores: Iterable[Score] = ()) -> tuple[str
         for note in study.notes
     ]
     few = [f"{g.name} ({len(g.done)})" for g in groups if len(g.done) < FEW_SEEDS]
-    if few:
+    if few and seeds:
         notes.append(f"fewer than {FEW_SEEDS} finished seeds: {', '.join(dict.fromkeys(few))}")
     for group in groups:
         for score in scores:

@@ -15,11 +15,12 @@ from matplotlib import rc_context
 from analysis.page.findings import summarise
 from analysis.pictures.every_picture import draw_pictures
 from analysis.pictures.style import PRINT, Picture
+from analysis.runs import runs_in
 from analysis.studies import Study, open_studies
 from analysis.tables.every_table import report_tables
 from analysis.tables.formats import to_html
 from analysis.tables.table import Column, Table
-from r2d_ray.errors import unknown
+from r2d_ray.errors import UserError, unknown
 
 PIXELS_PER_INCH = 110
 Named = TypeVar("Named")
@@ -84,21 +85,37 @@ class Reading:
         return _by_name("picture", name, {picture.name: picture for picture in self.pictures})
 
     def errors(self, method: str, count: int) -> Table:
-        """Return the first wrong test predictions of a method's first arm with its rationales.
+        """Return the first wrong test predictions of a method's first run with its rationales.
 
         Raises:
-            UserError: for a method without a finished arm.
+            UserError: for a method without a finished run, or a run without stored predictions.
         """
-        arms = {record.method: record.arm or "" for record in reversed(self.study.done())}
-        rows = self.study.predictions(_by_name("method", method, arms))
+        runs = {
+            run.record.method: run
+            for run in reversed(runs_in(self.study))
+            if run.record is not None
+        }
+        run = _by_name("method", method, runs)
+        rows = run.predictions()
+        if rows is None:
+            raise UserError(
+                f"{self.study.folder}: predictions of {run.name} on test are missing "
+                "(allowed: a run whose predictions are stored)"
+            )
         wrong = [row for row in rows if row.label != row.gold_label]
         names = ("id", "gold_label", "label", "rationale", "reference")
         return Table(
             "errors",
-            f"The first {min(count, len(wrong))} of {len(wrong)} wrong predictions of {method}",
+            _first(min(count, len(wrong)), len(wrong), len(rows), run.name),
             tuple(Column(name, name.replace("_", " ")) for name in names),
             tuple({name: getattr(row, name) for name in names} for row in wrong[:count]),
         )
+
+
+def _first(shown: int, wrong: int, rows: int, run: str) -> str:
+    if not wrong:
+        return f"None of {rows} predictions of {run} is wrong"
+    return f"The first {shown} of {wrong} wrong predictions of {run}, of {rows} test rows"
 
 
 def read(folder: Path | str) -> Reading:

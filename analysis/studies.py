@@ -65,6 +65,14 @@ class Study:
     def predictions(self, name: str, split: str = "test") -> tuple[Prediction, ...]:
         """Return an arm's (or an evaluation's) predictions; empty if there is no file.
 
+        Raises:
+            UserError: for a line that is no prediction, with file and line.
+        """
+        return self.stored(name, split) or ()
+
+    def stored(self, name: str, split: str = "test") -> tuple[Prediction, ...] | None:
+        """Return a run's predictions; None if there is no file, which is not the same as no rows.
+
         Of a comparison over folds those on test are the out-of-fold ones of all rows.
 
         Raises:
@@ -73,6 +81,8 @@ class Study:
         folded = split == "test" and self.info.study.get("folds")
         path = prediction_file(self.folder / "predictions", name, "oof" if folded else split)
         if path not in self._read:
+            if not path.exists():
+                return None
             self._read[path] = tuple(read_jsonl(path, Prediction))
         return self._read[path]
 

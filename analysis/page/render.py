@@ -18,12 +18,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import names
-from analysis.groups import groups_of, notes_on
+from analysis.page.limits import limits
 from analysis.page.predictions import RIGHT_PER_RUN, Held, browser, embedded
 from analysis.pictures.style import Picture
 from analysis.studies import Study
 from analysis.tables.cells import heading, is_numeric, shown
 from analysis.tables.table import Cell, Column, Number, Table
+from analysis.tables.training import place_words
 from r2d_ray.errors import UserError
 
 MAX_BYTES = 15_000_000
@@ -80,7 +81,7 @@ def _values(content: Content) -> dict[str, Any]:
         "style": Markup(_own("report.css")),
         "scripts": [Markup(script) for script in scripts],
         "summary": [names.in_words(words) for words in content.summary],
-        "limits": [(s.info.name, notes) for s in content.studies if (notes := _limits(s))],
+        "limits": [(s.info.name, notes) for s in content.studies if (notes := limits(s))],
         "studies": [{"name": s.info.name, "facts": _facts(s)} for s in content.studies],
         "tables": [{"shared": _shared(table), "table": table} for table in content.tables],
         "empty_tables": [
@@ -213,26 +214,21 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _limits(study: Study) -> tuple[str, ...]:
-    """Return what a reader must know before believing a study's numbers."""
-    if not study.is_comparison:
-        return study.notes
-    arms = [record.arm for record in study.done() if record.arm]
-    bare = [arm for arm in arms if not study.predictions(arm)]
-    missing = (f"no stored predictions on test: {', '.join(bare)}",) if bare else ()
-    return (*notes_on(groups_of(study)), *missing)
-
-
 def _facts(study: Study) -> list[tuple[str, str]]:
     """Return what a study is, as terms and values; what its records do not say is left out."""
     info, card = study.info, study.info.data_card
-    rows = card.get("rows", {})
+    rows, origin = card.get("rows", {}), card.get("provenance", {})
     status = [record.status for record in study.records]
     states = [f"{status.count(state)} {state}" for state in ("done", "pruned", "failed")]
     facts = {
         "Kind": "comparison of methods" if study.is_comparison else f"search of {info.method}",
         "Data": f"{info.dataset}, content {info.data_hash}",
-        "Source": _joined(card.get("provenance", {}), ("address", "licence")),
+        "Source": _joined(
+            {**origin, "address": place_words(str(origin.get("address", "")))},
+            ("address", "licence"),
+        )
+        if origin
+        else "",
         "Rows": ", ".join(f"{count:,} {split}" for split, count in rows.items()),
         "Labels": ", ".join(str(label) for label in card.get("labels", [])),
         "Model": _joined(info.config, ("model", "model_revision")),

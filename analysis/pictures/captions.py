@@ -8,7 +8,7 @@ from analysis.pictures.style import counted
 CAPTIONS = {
     "history": "Validation {metric} of each finished trial of the search, and the best so far",
     "importance": "Share of each setting in the differences of validation {metric} (PED-ANOVA over "
-    "{trials}, fewer than ten can only hint at it)",
+    "{trials})",
     "parallel": "Settings of all finished trials: a line leads from a trial's validation {metric} "
     "through its settings; the better, the darker",
     "slices": "Validation {metric} over each setting; later trials are darker",

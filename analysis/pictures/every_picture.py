@@ -73,10 +73,14 @@ def write_picture(picture: Picture, folder: Path) -> dict[str, Path]:
 
 
 def _of(study: Study) -> Iterator[Picture | str]:
+    groups = groups_of(study)
     if not study.is_comparison:
         yield from search_pictures(study)
+        if groups:
+            yield from label_pictures(groups)
+        elif study.done():
+            yield "labels: result.json has no test scores of the search's models"
         return
-    groups = groups_of(study)
     yield from forest_pictures(groups)
     shown = tuple(g for g in groups if "=" not in g.setting) if len(groups) > TELLABLE else groups
     if shown:

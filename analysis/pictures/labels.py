@@ -42,7 +42,14 @@ def label_pictures(groups: Sequence[Group]) -> list[Picture | str]:
     """Return the pictures of a comparison's labels, or why one is left out."""
     found = [outputs for group in groups if (outputs := _outputs(group)) is not None]
     if not found:
-        why = "no finished arm has predictions of a fixed label set on test"
+        lost = [
+            group.run(seed)
+            for group in groups
+            for seed in group.done
+            if group.study.stored(group.run(seed)) is None
+        ]
+        why = "no finished run has predictions of a fixed label set on test"
+        why = f"predictions on test are missing: {', '.join(lost)}" if lost else why
         return [f"confusion matrices: {why}", f"calibration: {why}"]
     return [_confusions(found), _calibration(found)]
 
@@ -52,7 +59,7 @@ def _outputs(group: Group) -> Outputs | None:
     rows: list[Prediction] = []
     seeds = 0
     for seed, record in group.done.items():
-        found = [r for r in group.study.predictions(f"{group.name}-{seed}") if r.gold_label]
+        found = [r for r in group.study.predictions(group.run(seed)) if r.gold_label]
         labels = labels or tuple(labels_of(record))
         rows += found
         seeds += bool(found)

@@ -40,7 +40,7 @@ def history(study: optuna.Study, metric: str) -> Drawn:
     page = optuna.visualization.plot_optimization_history(study, target_name=metric)
     for trace, colour in zip(page.data, (BLUE, VERMILLION), strict=False):
         trace.update(marker={"color": colour}, line={"color": colour})
-    page.data[1].update(name="best so far")
+    page.data[1].update(name="best so far", line={"shape": "hv"})
     page.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
     return partial(_print_history, study, metric), page_json(page, 340)
 
@@ -48,7 +48,7 @@ def history(study: optuna.Study, metric: str) -> Drawn:
 def _print_history(study: optuna.Study, metric: str, width: float) -> Figure:
     figure, (axes,) = _drawn("optimization_history", study, metric)
     axes.collections[0].set(color=BLUE, label="finished trial")
-    axes.lines[0].set(color=VERMILLION, alpha=1, label="best so far")
+    axes.lines[0].set(color=VERMILLION, alpha=1, label="best so far", drawstyle="steps-post")
     axes.set(xlabel="trial", ylabel=f"validation {names.metric(metric)}")
     _plain(figure, [axes], 2.6, width)
     figure.legend(loc="outside lower left", ncols=2, frameon=False, fontsize=8)

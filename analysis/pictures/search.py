@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 STATES = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-FEW = 10  # finished trials below which an importance is a hint
+FOR_IMPORTANCE = 10  # finished trials below which shares of fields are chance
 FOR_RANKS = 3  # trials of which a rank correlation can be other than 1 or -1
 
 
@@ -117,16 +117,16 @@ def _importance(rebuilt: optuna.Study, space: SearchSpace) -> Picture | str:
             f"{counted(len({t.value for t in finished}), 'score')} among finished trials "
             "(needed: 2 of each that differ)"
         )
+    if len(finished) < FOR_IMPORTANCE:
+        return (
+            f"importance: {counted(len(finished), 'finished trial')} "
+            f"(needed: {FOR_IMPORTANCE}; of fewer, shares are chance)"
+        )
     shares = optuna.importance.get_param_importances(rebuilt)
     words = listed([f"{name} {number(share, 2)}" for name, share in shares.items()])
-    few = (
-        f" {counted(len(finished), 'finished trial')} can only hint at it."
-        if len(finished) < FEW
-        else ""
-    )
     description = (
         f"Share of each field in the differences of validation {space.metric} (PED-ANOVA over "
-        f"{counted(len(finished), 'finished trial')}): {words}.{few}"
+        f"{counted(len(finished), 'finished trial')}): {words}."
     )
     figures = plots_optuna.importance(rebuilt, space.metric)
     return Picture("importance", "Importance of the fields", description, *figures)

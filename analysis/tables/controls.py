@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.groups import Group, Score, labels_of, notes_on, over_seeds, runs_of
+from analysis.runs import is_model
 from analysis.stats.intervals import Difference, paired_bootstrap
 from analysis.stats.row_sums import Statistics, row_statistics
 from analysis.studies import Study
@@ -44,9 +45,9 @@ def controls_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:
         "controls",
         "Controls: what remains without a part of the method, or the whole",
     )
-    shown = [g for g in groups if is_method(g) and (g.method == "r2d" or g.method not in COMPARED)]
+    shown = [g for g in groups if _beside_controls(g)]
     trivial = [row for study in studies for row in _trivial(study)]
-    if not trivial and all(group.method == "r2d" for group in shown):
+    if not trivial and all(group.searched or group.method == "r2d" for group in shown):
         return nothing(name, title, "no control was run in these studies")
     rows = [
         who(group)
@@ -59,6 +60,13 @@ def controls_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:
     columns = (*who_columns(shown), SEEDS, *columns_of(there))
     notes = (*notes_on(shown, MAIN), *untested(shown), *_not_applicable(studies))
     return Table(name, title, columns, tuple(rows), notes)
+
+
+def _beside_controls(group: Group) -> bool:
+    """Return whether a group stands among controls: r2d, its controls, and a search's models."""
+    return is_method(group) and (
+        group.searched or group.method == "r2d" or group.method not in COMPARED
+    )
 
 
 def _not_applicable(studies: Sequence[Study]) -> list[str]:
@@ -95,11 +103,6 @@ def _trivial(study: Study) -> list[Row]:
             row[score.key] = Number(float(value), factor=score.factor, digits=score.digits)
         rows.append(row)
     return rows
-
-
-def is_model(name: str) -> bool:
-    """Return whether a row of a search's result is a model on the whole input."""
-    return name.startswith(("best (", "trial 0"))
 
 
 def bag_of_words_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:

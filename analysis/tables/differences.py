@@ -7,6 +7,7 @@ are corrected over the family "methods against r2d" of one study.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 
 from analysis.groups import Group, Score, notes_on, paired, runs_of
@@ -45,7 +46,7 @@ def shown_difference(found: Difference, score: Score) -> Number:
 
 
 def pairs_with_reference(groups: Sequence[Group]) -> list[Pair]:
-    """Return every method with the r2d of its study, setting and source."""
+    """Return every method with the r2d of its study, setting and source; a search's best."""
     return [
         (group, other)
         for group in groups
@@ -54,21 +55,31 @@ def pairs_with_reference(groups: Sequence[Group]) -> list[Pair]:
         if other.method == REFERENCE
         and other.study is group.study
         and (other.setting, other.source) == (group.setting, group.source)
-    ]
+    ] + _of_searches(groups)
+
+
+def _of_searches(groups: Sequence[Group]) -> list[Pair]:
+    """Return every search's best model with its defaults, where these are two."""
+    models: dict[Path, list[Group]] = {}
+    for group in groups:
+        if group.searched:
+            models.setdefault(group.study.folder, []).append(group)
+    return [(found[0], found[1]) for found in models.values() if len(found) == 2]
 
 
 def differences_table(groups: Sequence[Group]) -> Table:
     """Return the family of tests: every method minus r2d on the primary metric."""
     name = "differences"
-    title = "Macro-F1 against r2d in points: differences [95 % intervals], then tests"
+    title = (
+        f"Macro-F1 against {_reference(groups)} in points: differences [95 % intervals], then tests"
+    )
     found = {}
     for group, other in pairs_with_reference(groups):
         difference = paired(group, other, PRIMARY_METRIC)
         if difference is not None:
             found[group, other] = difference
     if not found:
-        reason = "no method with stored predictions shares its seeds with an r2d"
-        return nothing(name, title, reason)
+        return nothing(name, title, _why_none(groups))
     families = {group.study.folder for group, _ in found}
     adjusted: dict[Pair, float] = {}
     for folder in families:
@@ -80,7 +91,7 @@ def differences_table(groups: Sequence[Group]) -> Table:
     columns = (
         *who_columns([group for group, _ in found]),
         SEEDS,
-        Column("difference", "Macro-F1 minus r2d's [seeds and rows]"),
+        Column("difference", f"Macro-F1 minus {_reference(groups)}'s [seeds and rows]"),
         Column("t_interval", "The same [t, seeds only]"),
         Column("detectable", "Detectable difference"),
         Column("p_holm", "p (Holm)"),
@@ -88,6 +99,24 @@ def differences_table(groups: Sequence[Group]) -> Table:
         Column("mcnemar", "McNemar p by seed"),
     )
     return Table(name, title, columns, tuple(rows), _difference_notes(groups, found, sides))
+
+
+def _reference(groups: Sequence[Group]) -> str:
+    """Return in words what is subtracted: r2d, or of a search trial 0."""
+    searched = [group.searched for group in groups]
+    if not any(searched):
+        return "r2d"
+    return "trial 0" if all(searched) else "r2d (of a search: trial 0)"
+
+
+def _why_none(groups: Sequence[Group]) -> str:
+    """Return why there is no difference: no pair at all, or what its rows lack."""
+    lost = [f"{one.name} or {other.name}" for one, other in pairs_with_reference(groups)]
+    if lost:
+        return "no stored predictions for common seeds, or one group of rows: " + ", ".join(lost)
+    if groups and all(group.searched for group in groups):
+        return "the best trial is trial 0, the defaults"
+    return "no method with stored predictions shares its seeds with an r2d"
 
 
 def difference_row(group: Group, other: Group, found: Difference, p_holm: float) -> Row:
@@ -115,7 +144,10 @@ def exact_tests(group: Group, other: Group) -> dict[int, McNemar]:
 def other_differences_table(groups: Sequence[Group]) -> Table:
     """Return every method minus r2d on the other metrics: intervals only, no tests."""
     name = "other_differences"
-    title = "Other scores against r2d: differences [95 % intervals over seeds and rows], untested"
+    title = (
+        f"Other scores against {_reference(groups)}: differences [95 % intervals over seeds and "
+        "rows], untested"
+    )
     rows, shown, there = [], [], dict.fromkeys(SECONDARY, False)
     for group, other in pairs_with_reference(groups):
         row = who(group)
@@ -130,7 +162,7 @@ def other_differences_table(groups: Sequence[Group]) -> Table:
         shown.append(group)
     scores = [score for score in SECONDARY if there[score]]
     if not scores:
-        return nothing(name, title, "no method with stored predictions can be compared with an r2d")
+        return nothing(name, title, _why_none(groups))
     columns = (*who_columns(shown), SEEDS, *columns_of(scores))
     return Table(name, title, columns, tuple(rows), notes_on(shown, scores))
 
@@ -142,7 +174,7 @@ def _difference_notes(
 ) -> tuple[str, ...]:
     notes = [*notes_on(sides), *untested(sides)]
     without = {group.study.info.name for group in groups} - {g.study.info.name for g, _ in found}
-    notes += [f"{name}: no method shares its seeds with an r2d" for name in sorted(without)]
+    notes += [f"{name}: no pair with stored predictions" for name in sorted(without)]
     pairs = pairs_with_reference(groups)
     left = [
         f"{group.name} ({group.study.info.name})" for group, o in pairs if (group, o) not in found

@@ -43,25 +43,27 @@ def report_tables(
         UserError: for records that contradict each other or their predictions.
     """
     known = read_published() if published is None else tuple(published)
-    groups = [group for study in studies if study.is_comparison for group in groups_of(study)]
+    groups = [group for study in studies for group in groups_of(study)]
+    arms = [group for group in groups if not group.searched]
+    here = {study.info.dataset for study in studies}
     return (
         main_table(groups, known),
         differences_table(groups),
         other_differences_table(groups),
-        bag_of_words_table(studies, groups),
+        bag_of_words_table(studies, arms),
         controls_table(studies, groups),
-        ablation_table(groups),
-        sensitivity_table(groups),
-        sources_table(groups),
-        equivalence_table(groups),
+        ablation_table(arms),
+        sensitivity_table(arms),
+        sources_table(arms),
+        equivalence_table(arms),
         alignment_table(groups),
         plausibility_table(groups),
         classes_table(groups),
-        sub_populations_table(studies, groups),
-        calibration_table(studies, groups),
+        sub_populations_table(studies, arms),
+        calibration_table(studies, arms),
         searches_table(studies),
-        settings_table(studies, groups),
+        settings_table(studies, arms),
         data_table(studies),
-        cost_table(studies, groups),
-        published_table(known),
+        cost_table(studies, arms),
+        published_table([value for value in known if value.dataset in here]),
     )

@@ -56,7 +56,7 @@ def alignment_table(groups: Sequence[Group]) -> Table:
     """Return whether rationales explain the prediction, above all where it is wrong."""
     title = "Does the rationale explain its own prediction? As read by an independent reader"
     wrote = [group for group in groups if group.values("reader_consistency")]
-    reason = "no arm's rationales were read by an independent reader"
+    reason = "no run's rationales were read by an independent reader"
     table = score_table("alignment", title, wrote, ALIGNMENT, reason)
     if not table.rows:
         return table
@@ -77,7 +77,7 @@ def plausibility_table(groups: Sequence[Group]) -> Table:
     """Return the rationales' likeness to references, split by right and wrong predictions."""
     title = "Similarity to reference rationales, over all rows and by right or wrong prediction"
     wrote = [group for group in groups if group.values("bleu")]
-    reason = "no arm wrote rationales with references"
+    reason = "no run wrote rationales with references"
     return score_table("plausibility", title, wrote, PLAUSIBILITY, reason)
 
 

@@ -52,7 +52,9 @@ def main_table(groups: Sequence[Group], published: Sequence[PublishedValue]) -> 
     name, title = "main", "Methods on test: mean ± standard deviation over seeds [95 % interval]"
     shown = [group for group in groups if is_main(group)]
     if not shown:
-        return nothing(name, title, "no comparison of published methods among these studies")
+        return nothing(
+            name, title, "no published method and no search's model has test scores here"
+        )
     beside = {(value.method, value.dataset, value.metric): value for value in published}
     rows: list[Row] = []
     used: dict[PublishedValue, None] = {}
@@ -83,12 +85,12 @@ def main_table(groups: Sequence[Group], published: Sequence[PublishedValue]) -> 
 
 def is_main(group: Group) -> bool:
     """Return whether a group belongs into the main comparison."""
-    return group.method in COMPARED and is_method(group)
+    return (group.method in COMPARED or group.searched) and is_method(group)
 
 
 def is_method(group: Group) -> bool:
-    """Return whether a group is a method as such: no point of a grid, no compared source."""
-    return group.setting in SETTINGS and not group.source
+    """Return whether a group is a method or a search's model; no grid's point or source."""
+    return (group.searched or group.setting in SETTINGS) and not group.source
 
 
 def published_number(value: PublishedValue) -> Number:
@@ -117,6 +119,8 @@ def published_table(published: Sequence[PublishedValue]) -> Table:
         for value in published
     )
     title = "Values published by others, on their own test sets"
+    if not rows:
+        return nothing("published", title, "none is known for these data sets")
     return Table("published", title, columns, rows)
 
 
@@ -140,7 +144,7 @@ def classes_table(groups: Sequence[Group]) -> Table:
                 row[score.key] = over_seeds(group, one)
             rows.append(row)
     if not rows:
-        return nothing(name, title, "no arm has test scores")
+        return nothing(name, title, "no run has test scores")
     columns = (
         *who_columns(groups),
         SEEDS,

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from analysis.groups import Group, Score, labels_of, notes_on
+from analysis.runs import is_model
 from analysis.stats.intervals import hierarchical_interval, mean_sd
 from analysis.stats.row_sums import Statistics, row_statistics
 from analysis.stats.row_sums import mean as mean_of
 from analysis.studies import Study
-from analysis.tables.controls import BAG_OF_WORDS, is_model
+from analysis.tables.controls import BAG_OF_WORDS
 from analysis.tables.score_rows import SEEDS, Row, columns_of, nothing
 from analysis.tables.table import Column, Number, Table
 from r2d_ray.errors import UserError
@@ -135,7 +136,7 @@ def _scored(study: Study, groups: Sequence[Group]) -> list[Scored]:
 
 def _arm(study: Study, group: Group) -> Scored:
     done = group.done
-    rows = [study.predictions(f"{group.name}-{seed}") for seed in done]
+    rows = [study.predictions(group.run(seed)) for seed in done]
     return Scored(
         group.name,
         [record.test_metrics for record in done.values()],

@@ -66,7 +66,7 @@ def _card_notes(content: str, card: Mapping[str, Any]) -> list[str]:
     origin = card["provenance"]
     name = card["name"]
     notes = [
-        f"{name}: {origin['kind']} {origin['address']}, licence {origin['licence']}, "
+        f"{name}: {origin['kind']} {place_words(origin['address'])}, licence {origin['licence']}, "
         f"content {content}"
     ]
     notes += [f"{name}: {note}" for note in origin["notes"]]
@@ -79,6 +79,11 @@ def _card_notes(content: str, card: Mapping[str, Any]) -> list[str]:
     if shares:
         notes.append(f"{name}: rows cut to max_input_length: {', '.join(shares)}")
     return notes + [f"{name}: {text}" for text in card.get("warnings", ())]
+
+
+def place_words(address: str) -> str:
+    """Return an address as pages show it: a path of somebody's machine by its last part."""
+    return Path(address).name if Path(address).is_absolute() else address
 
 
 def _parts(counts: Mapping[str, int]) -> str:

@@ -40,7 +40,7 @@ def compared() -> Pictures:
 def test_a_search_has_these_pictures_and_a_comparison_those(
     searched: Pictures, compared: Pictures
 ) -> None:
-    names = ["history", "importance", "parallel", "slices", "search-curves", "rung"]
+    names = ["history", "parallel", "slices", "search-curves", "rung"]
     assert list(searched) == names
     names = ["differences", "confusion", "calibration", "schedules", "dose", "training"]
     assert list(compared) == names
@@ -218,7 +218,7 @@ def test_pages_choose_background_and_ink(kind: str, request: pytest.FixtureReque
 def test_studies_of_one_name_have_pictures_of_different_names() -> None:
     pictures, _ = draw_pictures([SEARCH, SEARCH])
     names = [picture.name for picture in pictures]
-    assert names[:1] + names[6:7] == ["s-history", "s-history-2"]
+    assert names[:1] + names[5:6] == ["s-history", "s-history-2"]
     assert pictures[0].title == "History of the search: s"
 
 

@@ -58,13 +58,25 @@ def test_one_trial_is_drawn_and_its_importance_is_left_out_with_the_reason() -> 
     assert names == ["history", "parallel", "slices", "search-curves", "rung"]
     assert left_out == (
         "importance: 1 setting and 1 score among finished trials (needed: 2 of each that differ)",
+        "labels: result.json has no test scores of the search's models",
     )
     assert "No rank correlation" in pictures[-1].description
 
 
-def test_two_trials_are_enough_for_an_importance() -> None:
-    pictures = drawn(search(trial(0, 0.6), trial(1, 0.7, learning_rate=2e-3)))
-    assert "2 finished trials can only hint at it" in pictures["importance"].description
+def ended(count: int):
+    return search(*(trial(i, 0.6 + i / 100, learning_rate=1e-3 * (1 + i)) for i in range(count)))
+
+
+def test_an_importance_takes_ten_finished_trials() -> None:
+    assert "PED-ANOVA over 10 finished trials" in drawn(ended(10))["importance"].description
+    _, left_out = draw_pictures([ended(9)])
+    assert "importance: 9 finished trials (needed: 10; of fewer, shares are chance)" in left_out
+
+
+def test_the_best_so_far_is_drawn_in_steps(searched: Pictures) -> None:
+    (best,) = traces(searched["history"], "best so far")
+    assert best["line"]["shape"] == "hv"
+    assert searched["history"].print_figure.axes[0].lines[0].get_drawstyle() == "steps-post"
 
 
 def test_a_search_without_a_finished_trial_says_so() -> None:

@@ -22,7 +22,15 @@ FORBIDDEN = {
 }
 HEAVY = {"torch", "ray", "transformers", "datasets", "deepspeed"}
 ORDER = [
-    *("names published stats", "studies", "groups", "tables pictures", "page paper", "place"),
+    *(
+        "names published stats",
+        "studies",
+        "runs",
+        "groups",
+        "tables pictures",
+        "page paper",
+        "place",
+    ),
     "report notebook",
 ]
 """From left to right: a room may import those of earlier lines, and itself."""

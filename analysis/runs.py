@@ -1,0 +1,128 @@
+"""Runs: whatever answered a study's test rows, an arm, a search's best, its defaults or a control.
+
+What is not there is not empty: a run whose predictions file is missing has None, never no rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from analysis.studies import Study
+from r2d_ray.errors import UserError
+from r2d_ray.records import Prediction, TrialRecord
+
+WITHOUT_CONTEXT = "best without context"
+SPLITS = {WITHOUT_CONTEXT: "test_without_context"}
+"""The splits of runs that did not see the test rows as they are."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What answered the test rows once.
+
+    Attributes:
+        study: The study that holds it.
+        name: The arm's, or that of a row of result.json: `r2d-1`, `best (trial 4)`.
+        kind: `trained` on the whole input, or a `control`.
+        base: The name without its seed, shared by runs that differ in their seed alone.
+        seed: None of a control.
+        record: With this run's own seed and test scores; None of a control.
+        scores: Test scores by name, numbers, None where one is not defined, and signatures.
+    """
+
+    study: Study
+    name: str
+    kind: Literal["trained", "control"]
+    base: str
+    seed: int | None
+    record: TrialRecord | None
+    scores: Mapping[str, Any]
+
+    def predictions(self) -> tuple[Prediction, ...] | None:
+        """Return what it answered, by test row; None if no such file is stored.
+
+        Raises:
+            UserError: for a line that is no prediction, with file and line.
+        """
+        name = self.name
+        if self.kind == "control" and name not in SPLITS:
+            name = f"control {name}"
+        return self.study.stored(name, SPLITS.get(name, "test"))
+
+
+def runs_in(study: Study) -> tuple[Run, ...]:
+    """Return the finished runs of a study, trained ones first.
+
+    Raises:
+        UserError: for a score in result.json that is not finite.
+    """
+    if not study.is_comparison:
+        return _of_search(study)
+    arms = [record for record in study.done() if record.arm]
+    trained = [
+        Run(study, arm, "trained", arm.rpartition("-")[0], record.seed, record, record.test_metrics)
+        for record in arms
+        if (arm := record.arm)
+    ]
+    return (*trained, *_controls(study, study.result.get("controls", {})))
+
+
+def missing_predictions(study: Study) -> tuple[str, ...]:
+    """Return what must be said of a study's trained runs without a predictions file."""
+    bare = [
+        run.name for run in runs_in(study) if run.kind == "trained" and run.predictions() is None
+    ]
+    return (f"predictions on test are missing: {', '.join(bare)}",) if bare else ()
+
+
+def is_model(name: str) -> bool:
+    """Return whether a row of a search's result is a model on the whole input."""
+    return name.startswith(("best (", "trial 0"))
+
+
+def _of_search(study: Study) -> tuple[Run, ...]:
+    """Return a search's best and its defaults, a run by seed, then the controls."""
+    table = study.result.get("test", {})
+    records = {record.trial: record for record in study.done()}
+    bases = {name.rpartition(", seed ")[0] for name in table}
+    trained = []
+    for name, scores in table.items():
+        if not is_model(name) or name in bases:  # a mean of rows of their own
+            continue
+        base, mark, seed = name.rpartition(", seed ")
+        trial = study.result.get("best_trial") if name.startswith("best (") else 0
+        record = records.get(trial) if isinstance(trial, int) else None
+        if record is not None:
+            record = _alone(record, int(seed) if mark else None, _numbers(study, name, scores))
+        number = record.seed if record else None
+        trained.append(Run(study, name, "trained", base if mark else name, number, record, scores))
+    controls = {name: scores for name, scores in table.items() if not is_model(name)}
+    return (*trained, *_controls(study, controls))
+
+
+def _alone(record: TrialRecord, seed: int | None, scores: dict[str, float | None]) -> TrialRecord:
+    """Return a trial's record as of one of its seeds, or as it is where it had one only."""
+    values: dict[str, Any] = {"test_metrics": scores, "seeds": ()}
+    if seed is not None:  # counts are sums over all seeds
+        values |= {"seed": seed, "config": {**record.config, "seed": seed}, "counts": {}}
+    return record.model_copy(update=values)
+
+
+def _numbers(study: Study, name: str, scores: Mapping[str, Any]) -> dict[str, float | None]:
+    found = {key: value for key, value in scores.items() if not isinstance(value, str)}
+    for key, value in found.items():
+        if value is None:
+            continue
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise UserError(
+                f"{study.folder / 'result.json'}: {name}: {key} = {value!r} "
+                "(allowed: a finite number)"
+            )
+    return found
+
+
+def _controls(study: Study, table: Mapping[str, Any]) -> list[Run]:
+    return [Run(study, name, "control", name, None, None, scores) for name, scores in table.items()]
