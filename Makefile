@@ -77,9 +77,13 @@ cluster-check: install
 unit: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
-# The notebooks run on the stored studies; what they print is not kept.
+# The notebooks that read a study, on the stored search and the stored comparison; what they print
+# is not kept. The one that trains runs with `commands`.
+READING := $(wildcard analysis/notebooks/0[1-4]*.ipynb)
 notebooks: install
-	$(BIN)/pytest --nbmake analysis/notebooks
+	for study in search comparison; do \
+		R2D_STUDY=$(CURDIR)/$(STORED)/$$study $(BIN)/pytest --nbmake $(READING) || exit 1; \
+	done
 
 # Real Ray clusters on loopback, one after the other.
 ray-tests: install
@@ -88,6 +92,9 @@ ray-tests: install
 # What the documents show, run as shown but small, under real Ray.
 commands: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m commands -s --durations=0 tests/commands
+	R=$$(mktemp -d) && cp analysis/notebooks/05*.ipynb $$R && \
+		(cd $$R && $(CURDIR)/$(BIN)/pytest -p no:cacheprovider --nbmake --nbmake-timeout=900 .); \
+		code=$$?; rm -rf $$R; exit $$code
 
 # Hostile input, killed processes, lost nodes, trackers; then `commands`.
 test-faults: $(TRACKERS)

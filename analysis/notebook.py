@@ -5,22 +5,34 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from matplotlib import rc_context
+from tqdm import TqdmWarning
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", TqdmWarning)  # of a widget that nothing here draws
+    import tqdm.auto  # noqa: F401
+
+from analysis import frames
 from analysis.page.findings import summarise
+from analysis.pictures.captions import CAPTIONS
 from analysis.pictures.every_picture import draw_pictures
 from analysis.pictures.style import PRINT, Picture
-from analysis.runs import runs_in
-from analysis.studies import Study, open_studies
+from analysis.runs import Run, runs_in
+from analysis.studies import Study
 from analysis.tables.every_table import report_tables
 from analysis.tables.formats import to_html
 from analysis.tables.table import Column, Table
 from r2d_ray.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PIXELS_PER_INCH = 110
 Named = TypeVar("Named")
@@ -84,48 +96,107 @@ class Reading:
         """
         return _by_name("picture", name, {picture.name: picture for picture in self.pictures})
 
-    def errors(self, method: str, count: int) -> Table:
-        """Return the first wrong test predictions of a method's first run with its rationales.
+    def show(self, *names: str) -> Shown:
+        """Return what a notebook shows under these names, or why there is nothing.
+
+        Args:
+            *names: Of tables and pictures of the report, where one name has both, both; or
+                `trials`, `runs`, `scores`, `predictions` and `errors`, which are made by the
+                methods of these names.
 
         Raises:
-            UserError: for a method without a finished run, or a run without stored predictions.
+            UserError: for a name of nothing.
         """
-        runs = {
-            run.record.method: run
-            for run in reversed(runs_in(self.study))
-            if run.record is not None
+        return Shown("\n".join(map(self._part, names)))
+
+    def _part(self, name: str) -> str:
+        made: dict[str, Callable[[], pd.DataFrame | Table]] = {
+            "trials": self.trials,
+            "runs": self.runs,
+            "scores": self.scores,
+            "predictions": self.predictions,
+            "errors": self.errors,
         }
-        run = _by_name("method", method, runs)
-        rows = run.predictions()
-        if rows is None:
-            raise UserError(
-                f"{self.study.folder}: predictions of {run.name} on test are missing "
-                "(allowed: a run whose predictions are stored)"
-            )
-        wrong = [row for row in rows if row.label != row.gold_label]
-        names = ("id", "gold_label", "label", "rationale", "reference")
+        if name in made:
+            try:
+                found = made[name]()
+            except UserError as error:
+                return f"<p>{html.escape(str(error))}</p>"
+            return to_html(found) if isinstance(found, Table) else frames.short_html(found)
+        tables = {table.name: table for table in self.tables}
+        drawn = {picture.name: picture for picture in self.pictures}
+        if name not in {*tables, *CAPTIONS, *drawn}:
+            raise unknown("table, picture or frame", name, {*tables, *CAPTIONS, *made})
+        parts = [_picture(drawn[name])] if name in drawn else []
+        parts += [to_html(tables[name])] if name in tables else []
+        return "\n".join(parts) or f"<p>{html.escape(self._why_without(name))}</p>"
+
+    def _why_without(self, picture: str) -> str:
+        kind = "comparison" if self.study.is_comparison else "search"
+        reasons = [said for said in self.left_out if said.startswith(f"{picture}:")]
+        return reasons[0] if reasons else f"{picture}: a {kind} has no such picture"
+
+    def errors(self, run: str | None = None, count: int = 5) -> Table:
+        """Return wrong test predictions of a run with its rationales, the surest first.
+
+        Args:
+            run: A run's name, or a method's for its first run; by default the first run.
+            count: At most so many.
+
+        Raises:
+            UserError: for a run that is not there, or without stored predictions.
+        """
+        runs = runs_in(self.study)
+        first = {one.record.method: one.name for one in reversed(runs) if one.record is not None}
+        chosen = first.get(run, run) if run is not None and run not in _names(runs) else run
+        name = chosen or (runs[0].name if runs else "")
+        rows = frames.predictions_frame(self.study, chosen).reset_index()
+        wrong = rows[~rows["right"]].sort_values("probability", ascending=False, kind="stable")
+        names = ("id", "gold_label", "label", "probability", "rationale", "reference")
+        shown = wrong[list(names)].head(count).astype(object)
+        shown = shown.where(shown.notna(), None)
         return Table(
             "errors",
-            _first(min(count, len(wrong)), len(wrong), len(rows), run.name),
+            _first(len(shown), len(wrong), len(rows), name),
             tuple(Column(name, name.replace("_", " ")) for name in names),
-            tuple({name: getattr(row, name) for name in names} for row in wrong[:count]),
+            tuple({name: row[name] for name in names} for row in shown.to_dict("records")),
         )
+
+    def trials(self) -> pd.DataFrame:
+        """Return one row a trial: how it ended, its scores, every setting (`trials_frame`)."""
+        return frames.trials_frame(self.study)
+
+    def runs(self) -> pd.DataFrame:
+        """Return one row a run that answered the test rows (`runs_frame`)."""
+        return frames.runs_frame(self.study)
+
+    def scores(self) -> pd.DataFrame:
+        """Return the test scores, one row a run (`scores_frame`)."""
+        return frames.scores_frame(self.study)
+
+    def predictions(self, run: str | None = None) -> pd.DataFrame:
+        """Return what a run answered, one row a test row (`predictions_frame`)."""
+        return frames.predictions_frame(self.study, run)
+
+    def report(self, out: Path | str, *, with_text: bool = True) -> Path:
+        """Write the report to a folder, replacing a report there; return its page.
+
+        Raises:
+            UserError: one line; nothing was written.
+        """
+        from analysis.report import write_report
+
+        return write_report([self.study.folder], Path(out), with_text=with_text).page
+
+
+def _names(runs: Sequence[Run]) -> set[str]:
+    return {run.name for run in runs}
 
 
 def _first(shown: int, wrong: int, rows: int, run: str) -> str:
     if not wrong:
         return f"None of {rows} predictions of {run} is wrong"
     return f"The first {shown} of {wrong} wrong predictions of {run}, of {rows} test rows"
-
-
-def read(folder: Path | str) -> Reading:
-    """Return a study, opened and checked.
-
-    Raises:
-        UserError: as `analysis.studies.open_study`.
-    """
-    (study,) = open_studies([Path(folder)])
-    return Reading(study)
 
 
 def show(*parts: Table | Picture) -> Shown:

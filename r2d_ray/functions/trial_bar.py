@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
-from tqdm import tqdm
+from tqdm import TqdmWarning, tqdm
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", TqdmWarning)  # of a widget that nothing here draws
+    from tqdm.auto import tqdm as _  # noqa: F401
 
 from r2d_ray.study.progress.events import (
     Event,
@@ -14,6 +19,10 @@ from r2d_ray.study.progress.events import (
     StudyPlanned,
     TrialEvent,
 )
+
+COLUMNS = 100
+CLOCK_S = 5.0
+"""Seconds between two drawings where nothing but the clock changes."""
 
 
 class TrialBar:
@@ -28,6 +37,7 @@ class TrialBar:
         self.names: list[str] = []
         self.running: set[int] = set()
         self.bar: Any = None
+        self.said = ""
 
     def __enter__(self) -> TrialBar:
         return self
@@ -48,11 +58,19 @@ class TrialBar:
             self.running.discard(event.trial)
             self._score(event.trial, event.values.get("score"))
             self.bar.update()
-        elif isinstance(event, ScoringEvent):
-            self.bar.set_postfix_str(f"{self.words()}, scoring: {event.what}")
-            return
         if self.bar is not None:
-            self.bar.set_postfix_str(self.words())
+            self._say(event)
+
+    def _say(self, event: Event) -> None:
+        """Draw the bar anew where its words change, and every few seconds for its clock."""
+        words = self.words()
+        if isinstance(event, ScoringEvent):
+            words = ", ".join(filter(None, [words, f"scoring: {event.what}"]))
+        if words != self.said:
+            self.said = words
+            self.bar.set_postfix_str(words)
+        else:
+            self.bar.update(0)
 
     def words(self) -> str:
         """Return what stands behind the bar: `best macro_f1 0.712 (trial 3), 2 running`."""
@@ -66,7 +84,14 @@ class TrialBar:
     def _plan(self, study: StudyPlanned) -> None:
         self.metric, self.mode = study.metric, study.mode
         self.names = [trial.name for trial in study.trials]
-        self.bar = tqdm(total=len(self.names), initial=len(study.ended), unit="trial", ncols=100)
+        self.bar = tqdm(
+            total=len(self.names),
+            initial=len(study.ended),
+            unit="trial",
+            ncols=COLUMNS,
+            mininterval=CLOCK_S,
+            miniters=0,
+        )
         for number, ended in study.ended.items():
             self._score(number, ended.score)
 

@@ -81,3 +81,13 @@ def test_the_bar_says_how_far_a_study_is(
     assert "resumed with another version\n" in error
     assert "3/4" in error
     assert "scoring: controls" in error
+
+
+def test_steps_alone_do_not_draw_the_bar_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrialBar() as bar:
+        bar.show(StudyPlanned("s", "studies/s", False, "macro_f1", "max", [PlannedTrial("t", 9)]))
+        bar.show(TrialEvent(0, "started"))
+        capsys.readouterr()
+        for step in range(9):
+            bar.show(TrialEvent(0, "step", {"phase": "stage2", "step": step, "steps": 9}))
+        assert capsys.readouterr().err == ""
