@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from r2d_ray.config import TrainConfig
     from r2d_ray.data.location import DataRequest
     from r2d_ray.data.sources import load_splits
-    from r2d_ray.errors import StudyStopped, UserError
+    from r2d_ray.errors import UserError
     from r2d_ray.functions import predict_rows, run_comparison, run_search
-    from r2d_ray.functions.result import StudyResult
+    from r2d_ray.functions.result import StudyResult, StudyStopped
 
 __version__ = "0.3.0"
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 _PLACES = {
     "DataRequest": "data.sources",
     "StudyResult": "functions.result",
-    "StudyStopped": "errors",
+    "StudyStopped": "functions.result",
     "TrainConfig": "config",
     "UserError": "errors",
     "load_splits": "data.sources",

@@ -27,20 +27,11 @@ EXIT_STOPPED_RESUMABLE = 75
 EXIT_READER_LEFT = 141  # 128 + SIGPIPE, as other tools end before `head`
 
 
-class Told(Exception):
-    """What a person is told in one line, in a notebook too."""
+class UserError(Exception):
+    """Bad usage or bad input; its text is the one line that the user sees, in notebooks too."""
 
-    def _render_traceback_(self) -> list[str]:
-        """Return what IPython shows of it: the line, as on a terminal."""
+    def _render_traceback_(self) -> list[str]:  # IPython shows this in its traceback's place
         return [f"error: {self}"]
-
-
-class UserError(Told):
-    """Bad usage or bad input; its text is the one line that the user sees."""
-
-
-class StudyStopped(Told):
-    """A study was interrupted before its end; the same call or command resumes it."""
 
 
 def reader_left() -> bool:

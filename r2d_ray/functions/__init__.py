@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from r2d_ray.cli.command import quiet_libraries
-from r2d_ray.errors import StudyStopped, UserError
+from r2d_ray.errors import UserError
 from r2d_ray.functions.asked import column_text, settings_of
 from r2d_ray.functions.frames import table_of
-from r2d_ray.functions.result import StudyResult
+from r2d_ray.functions.result import StudyResult, StudyStopped
 from r2d_ray.functions.trial_bar import TrialBar
 from r2d_ray.study.place import root_of
 from r2d_ray.study.progress.events import silent

@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+class StudyStopped(Exception):
+    """A study was interrupted before its end; the same call or command resumes it."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
 class StudyResult(dict[str, Any]):
     """What `result.json` holds, as a dictionary, with where the study lies and its table.
 
