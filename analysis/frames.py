@@ -26,19 +26,19 @@ def trials_frame(study: Study) -> pd.DataFrame:
     """Return one row a trial or arm: how it ended, its scores, every setting.
 
     Scores are `validation_NAME` at the selected step and `test_NAME`, NaN where a trial was not
-    evaluated there; settings have their own names, those that were searched first.
+    evaluated there; settings have their own names. The score that decides and what was searched come first.
     """
     import pandas as pd
 
     searched = list(study.info.space.get("search", {}))
     rows = [_trial_row(study, record) for record in study.records]
     found = pd.DataFrame(rows)
+    metric = study.info.objective.metric
+    first = [*_HOW, f"validation_{metric}", f"test_{metric}", *searched]
     names = list(map(str, found.columns))
-    first = [name for name in names if not name.startswith(("validation_", "test_"))]
-    scores = [name for name in names if name not in first]
-    told = [name for name in _HOW if name in first]
-    rest = [name for name in first if name not in told and name not in searched]
-    return found[[*told, *scores, *searched, *rest]].set_index("trial")
+    scores = [name for name in names if name.startswith(("validation_", "test_"))]
+    order = dict.fromkeys((*(name for name in first if name in names), *scores, *names))
+    return found[list(order)].set_index("trial")
 
 
 _HOW = (
@@ -138,9 +138,11 @@ def predictions_frame(study: Study, run: str | None = None) -> pd.DataFrame:
 
 
 def short_html(frame: pd.DataFrame) -> str:
-    """Return a frame as a notebook shows it, without columns that hold nothing."""
-    kept = frame.dropna(axis="columns", how="all")
-    return kept.to_html(max_rows=SHOWN_ROWS, max_cols=SHOWN_COLUMNS, float_format="{:.3f}".format)
+    """Return the beginning of a frame as a notebook shows it, and how much is left out."""
+    kept = frame.dropna(axis="columns", how="all").iloc[:, :SHOWN_COLUMNS]
+    left = frame.shape[1] - kept.shape[1]
+    said = f"<p>{len(frame)} rows; {left} more columns, some of them empty</p>" if left else ""
+    return kept.to_html(max_rows=SHOWN_ROWS, float_format="{:.4g}".format) + said
 
 
 def _numbers(scores: Mapping[str, Any]) -> dict[str, Any]:
