@@ -26,7 +26,8 @@ def trials_frame(study: Study) -> pd.DataFrame:
     """Return one row a trial or arm: how it ended, its scores, every setting.
 
     Scores are `validation_NAME` at the selected step and `test_NAME`, NaN where a trial was not
-    evaluated there; settings have their own names. The score that decides and what was searched come first.
+    evaluated there; settings have their own names. The score that decides and what was searched
+    come first.
     """
     import pandas as pd
 
