@@ -163,20 +163,45 @@ def plain_yaml(text: str | bytes, where: str) -> Any:
             document, more than `DEEPEST` levels or an integer of more than `LONGEST_INT_BITS`; with
             `where` and the line.
     """
-    try:
-        depth = 0
-        event: Any  # which attributes it has depends on its kind
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            for extra in ("tag", "anchor"):  # an alias event bears its anchor's name
-                if getattr(event, extra, None) is not None:
-                    said = f"YAML {extra} {getattr(event, extra)!r} (allowed: plain values only)"
-                    raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEEPEST:  # found at once; the parser's time grows with the depth's square
-                said = f"nested too deeply (allowed: {DEEPEST} levels)"
-                raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
+    with _said_of(where):
+        _check_events(text)
         return yaml.load(text, Loader=_Loader)
+
+
+def plain_nodes(text: str | bytes, where: str) -> yaml.Node | None:
+    """Return the one document of a YAML text as nodes, which know their line and spelling.
+
+    None of an empty document.
+
+    Raises:
+        UserError: as `plain_yaml`, but not for a key twice or an integer.
+    """
+    with _said_of(where):
+        _check_events(text)
+        found: yaml.Node | None = yaml.compose(text, Loader=yaml.BaseLoader)
+        return found
+
+
+def _check_events(text: str | bytes) -> None:
+    depth = 0
+    event: Any  # which attributes it has depends on its kind
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for extra in ("tag", "anchor"):  # an alias event bears its anchor's name
+            if getattr(event, extra, None) is not None:
+                said = f"YAML {extra} {getattr(event, extra)!r} (allowed: plain values only)"
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:  # found at once; the parser's time grows with the depth's square
+            said = f"nested too deeply (allowed: {DEEPEST} levels)"
+            raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
+
+
+@contextmanager
+def _said_of(where: str) -> Iterator[None]:
+    """Raise what YAML raises as a UserError with the place."""
+    try:
+        yield
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{where}{line}: {error.problem}") from None

@@ -39,6 +39,11 @@ SET_HELP = (
     "A field of TrainConfig (r2d_ray/config.py lists unit, bounds and the authors' value of each), "
     "e.g. --set learning_rate=1e-4 --set max_steps=500; the last one wins"
 )
+CONFIG_HELP = (
+    "A YAML file with flags as keys (num_samples: 4), set and columns as mappings; flags that are "
+    "given here win; paths are relative to the working folder"
+)
+SHOW_CONFIG_HELP = "Print that file for what is asked here, and exit"
 FORMER_FLAGS = {"--study": "--tuned-from"}
 GROUPS = (
     "files",
@@ -92,6 +97,8 @@ def parser_for(command: str) -> Parser:
         description=made.description,
     )
     parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--config", action="append", metavar="FILE", help=CONFIG_HELP)
+    parser.add_argument("--show-config", action="store_true", help=SHOW_CONFIG_HELP)
     for name in (name for name in GROUPS if name in groups_of(made)):
         parser.group(name)
     for name in fields:
@@ -132,20 +139,35 @@ def unknown_flag(command: str, flag: str) -> UserError:
     owners = [f"python -m r2d_ray.{o}" for o in others if flag in parser_for(o).flags()]
     if owners and flag.removeprefix("--").replace("-", "_") not in OTHER_WORDS:
         return UserError(f"{flag} belongs to {', '.join(owners)} (see --help)")
-    near = near_flags(flag, mine)
+    near = near_flags(flag, mine, "--set {}=VALUE")
     hint = f"did you mean {' or '.join(near)}?" if near else "see --help"
     return UserError(f"unknown flag {flag} ({hint})")
 
 
-def near_flags(flag: str, mine: Mapping[str, argparse.Action]) -> list[str]:
-    """Return what someone who wrote this flag may have meant: flags, or fields by `--set`."""
+def unknown_key(command: str, key: str) -> UserError:
+    """Return the error for a key of a file that a command has no flag for."""
+    flag = flag_of(key)
+    mine = parser_for(command).flags()
+    if flag in mine:
+        return UserError(f"{key} stands on the command line only (allowed: names of other flags)")
+    others = [other for other in COMMANDS if other != command]
+    owners = [f"python -m r2d_ray.{o}" for o in others if flag in parser_for(o).flags()]
+    if owners and key.replace("-", "_") not in OTHER_WORDS:
+        return UserError(f"key {key!r} belongs to {', '.join(owners)} (see --help)")
+    near = [name.removeprefix("--") for name in near_flags(flag, mine, "{} below set")]
+    hint = f"did you mean {' or '.join(near)}?" if near else "allowed: the flags of --help"
+    return UserError(f"unknown key {key!r} ({hint})")
+
+
+def near_flags(flag: str, mine: Mapping[str, argparse.Action], as_field: str) -> list[str]:
+    """Return what someone who wrote this flag may have meant: flags, or fields `as_field`."""
     names = {
         name.removeprefix("--").replace("-", "_"): name
         for name, action in mine.items()
         if action.help != argparse.SUPPRESS
     }
     if "--set" in mine:
-        names = {name: f"--set {name}=VALUE" for name in TrainConfig.model_fields} | names
+        names = {name: as_field.format(name) for name in TrainConfig.model_fields} | names
     return [names[name] for name in meant(flag.strip("-").replace("-", "_"), names)]
 
 

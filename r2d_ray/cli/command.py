@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from r2d_ray.cli.arguments import normalise, parser_for
+from r2d_ray.cli.arguments import COMMANDS, normalise, parser_for
+from r2d_ray.cli.config_file.of_command import command_text, with_config
 from r2d_ray.cli.overrides import field_overrides
 from r2d_ray.cli.screen.words import SAVED, STDOUT
 from r2d_ray.errors import (
@@ -108,13 +109,17 @@ def print_error(error: UserError) -> None:
 
 
 def parse(command: str, argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return the parsed arguments; bad usage ends the process with code 2, a fault of ours 70."""
+    """Return the arguments; what is only shown ends the process, bad usage with 2, a fault 70."""
     words = sys.argv[1:] if argv is None else argv
     try:
         parser, words = parser_for(command), normalise(words)
         args: argparse.Namespace = parser.parse_args(words)
+        args = with_config(command, parser, words, args)
         args.typed = [*parser.prog.split(), *words]
-        return args
+        if not args.show_config:
+            return args
+        asked = settings_from(args, COMMANDS[command].settings)
+        print(command_text(command, parser, args, asked), flush=True)
     except UserError as error:
         print_error(error)
         raise SystemExit(EXIT_BAD_INPUT) from None
@@ -124,6 +129,7 @@ def parse(command: str, argv: Sequence[str] | None) -> argparse.Namespace:
         raise
     except Exception as error:
         raise SystemExit(faulty(error, debug="debug" in words)) from None
+    raise SystemExit(EXIT_DONE)
 
 
 def exit_code(result: dict[str, Any]) -> int:
@@ -161,7 +167,13 @@ def settings_from(args: argparse.Namespace, kind: type[A]) -> A:
     given = {name: value for name, value in values.items() if value is not None}
     if "overrides" in kind.model_fields:
         given["overrides"] = field_overrides(args)
-    return build_settings(given, kind)
+    try:
+        return build_settings(given, kind)
+    except UserError as error:
+        place = getattr(args, "places", {}).get(str(error).partition(" ")[0])
+        if place is None:
+            raise
+        raise UserError(f"{place}: {error}") from None
 
 
 def check_output_flags(args: argparse.Namespace) -> None:

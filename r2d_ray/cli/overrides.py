@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from r2d_ray.cli.flags import kind_of
 from r2d_ray.config import TrainConfig
-from r2d_ray.errors import UserError, unknown
+from r2d_ray.errors import UserError, unknown, whole_number
 from r2d_ray.storage import plain_yaml
 from r2d_ray.study.asked import DATA, TRAINING
 
@@ -35,21 +38,42 @@ def field_overrides(args: argparse.Namespace) -> dict[str, Any]:
         values["deepspeed_config"] = read_json_file("--deepspeed-config", args.deepspeed_config)
     for item in args.set:
         name, equals, text = item.partition("=")
-        name = name.strip().replace("-", "_")
         if not equals:
             raise UserError(f"--set {item} (allowed: FIELD=VALUE)")
-        if name not in TrainConfig.model_fields and name != "fp16":
-            raise unknown("field", name, TrainConfig.model_fields)
-        values[name] = parse_value(text)
+        name = field_named(name)
+        values[name] = parse_value(text, name)
     return values
 
 
-def parse_value(text: str) -> Any:
-    """Return a flag's text as a plain YAML value: number, truth value, null or text."""
+def field_named(name: str) -> str:
+    """Return a field's name from how it was written.
+
+    Raises:
+        UserError: for a field that does not exist, with those that may be meant.
+    """
+    name = name.strip().replace("-", "_")
+    if name not in TrainConfig.model_fields and name != "fp16":
+        raise unknown("field", name, TrainConfig.model_fields)
+    return name
+
+
+def parse_value(text: str, name: str) -> Any:
+    """Return what a field is to be, of its text: a number, truth value, null, mapping or text.
+
+    Numbers are read as Python reads them and texts as they are: YAML has other ideas of `1e-4`,
+    `010`, `no` and dates.
+    """
+    field = TrainConfig.model_fields.get(name)
+    kind = kind_of(field.annotation).type if field else bool
+    with suppress(ValueError):
+        if kind in (int, float) and math.isfinite(number := float(text)):
+            return number if kind is float else int(whole_number(text))
     try:
-        return plain_yaml(text, "")
+        value = plain_yaml(text, "")
     except UserError:
         return text
+    scalar = kind is str and value is not None and not isinstance(value, dict | list)
+    return text.strip() if scalar else value
 
 
 def read_json_file(flag: str, name: str) -> dict[str, Any]:

@@ -381,20 +381,37 @@ def test_underscores_become_dashes_in_names_of_flags_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"),
+    ("field", "text", "value"),
     [
-        ("3", 3),
-        ("0.5", 0.5),
-        ("true", True),
-        ("null", None),
-        ("linear", "linear"),
-        ("[", "["),
-        ("2024-13-45", "2024-13-45"),
-        ("!!python/name:os.abort", "!!python/name:os.abort"),
+        ("max_steps", "3", 3),
+        ("max_steps", "1e3", 1000),
+        ("max_steps", "010", 10),
+        ("max_steps", "1_000", 1000),
+        ("max_steps", "1:30", 90),
+        ("max_steps", "1.5", 1.5),
+        ("max_steps", "true", True),
+        ("learning_rate", "0.5", 0.5),
+        ("learning_rate", "1e-4", 1e-4),
+        ("learning_rate", "fast", "fast"),
+        ("bf16", "true", True),
+        ("bf16", "no", False),
+        ("model_revision", "null", None),
+        ("model_revision", "2024-01-01", "2024-01-01"),
+        ("model_revision", "007", "007"),
+        ("model_revision", "no", "no"),
+        ("sampling_decay", "linear", "linear"),
+        ("sampling_decay", "none", "none"),
+        ("deepspeed_config", "{a: [1, true]}", {"a": [1, True]}),
+        ("deepspeed_config", "[", "["),
+        ("model", "2024-13-45", "2024-13-45"),
+        ("model", "!!python/name:os.abort", "!!python/name:os.abort"),
     ],
 )
-def test_values_are_plain_yaml_scalars_or_the_text_itself(text: str, value: object) -> None:
-    assert parse_value(text) == value
+def test_a_field_is_read_as_its_type_asks_or_is_the_text_itself(
+    field: str, text: str, value: object
+) -> None:
+    found = parse_value(text, field)
+    assert (found, type(found)) == (value, type(value))
 
 
 def test_the_last_lines_name_states_reasons_and_the_model() -> None:

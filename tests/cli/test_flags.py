@@ -32,6 +32,7 @@ NEEDED = {
     "export": ["a", "--to", "a"],
 }
 ENDS = {"help", "version"}  # argparse prints and ends
+FILE = {"config", "show_config"}  # tests/cli/test_config_file.py
 FOLLOWS = {  # what changes with a flag
     "profile": {"profile", "num_samples"},
     "smoke_test": {"smoke_test", "num_samples", "limit"},
@@ -59,7 +60,7 @@ def values_of(action: argparse.Action) -> list[str]:
 def every_flag() -> Iterator[tuple[str, str]]:
     for command in COMMANDS:
         for flag, action in parser_for(command).flags().items():
-            if action.dest not in ENDS:
+            if action.dest not in ENDS | FILE:
                 yield command, flag
 
 

@@ -1,0 +1,1 @@
+"""A command as a YAML file: `--config`, `--show-config`, `--list-fields`."""
