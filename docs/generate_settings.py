@@ -41,7 +41,11 @@ HEAD = """
 
 Every setting, with its bounds, its default and where the default comes from. A name is the same in
 YAML, in code, in records and in tables. Later layers win: defaults, profile, the space's `fixed`,
-method, flags. `--dry-run` prints what comes of them and starts nothing.
+method, `--config`, flags. `--dry-run` prints what comes of them and starts nothing.
+
+A command can stand in a file: `--config study.yaml` has flags as keys, fields below `set`, columns
+below `columns`; flags beside it win. `--show-config` prints the file that asks for the same as a
+command line, with the defaults in force as comments. `examples/` holds three.
 """
 
 ABOUT_RUNS = """

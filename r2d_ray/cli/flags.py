@@ -101,7 +101,9 @@ def add_field(parser: Parser, owner: type[BaseModel], name: str, default: Any = 
     )
     text = help_text(field, said)
     if said.positional:
-        group.add_argument(name, metavar=said.metavar, help=text)
+        group.add_argument(
+            name, metavar=said.metavar, nargs="?", default=argparse.SUPPRESS, help=text
+        )
         return
     if kind.type is bool:
         off = field.default is True

@@ -235,7 +235,7 @@ def build_settings(values: Mapping[str, Any], kind: type[A] = SearchSettings) ->
         if field not in kind.model_fields:
             raise UserError(f"{field}: not a setting of {kind.__name__}") from None
         said = flag_in(kind, field)
-        flag = flag_of(said.name or field)
+        flag = str(said.metavar) if said.positional else flag_of(said.name or field)
         if first["type"] == "missing":
             text = kind.model_fields[field].description or ""
             allowed = ", ".join(said.words) or text[0].lower() + text[1:].removesuffix(".")

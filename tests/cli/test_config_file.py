@@ -26,6 +26,7 @@ NEEDED = {
     "compare": {"--dataset": "a", "--methods": "r2d"},
     "train": {"--dataset": "a"},
     "predict": {"--model": "a", "--input": "b", "--output": "c"},
+    "export": {"--to": "a"},
 }
 Write = Callable[[str], str]
 
@@ -384,6 +385,7 @@ set:
 # split_seed: 42
 # long_inputs: cut
 # storage_path: ./studies
+# trackers: [tensorboard]
 # resume: auto
 # address: auto
 # seeds: [1, 2, 3]

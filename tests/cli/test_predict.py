@@ -257,7 +257,7 @@ BAD_INPUT: dict[str, tuple[str, Sequence[str], Sequence[str]]] = {
         [],
         ["notes.jsonl:2", "'question'", "empty"],
     ),
-    "a number": ('{"question": 3, "context": "c"}\n', [], ["notes.jsonl:1", "'question'", "int"]),
+    "a list": ('{"question": [3], "context": "c"}\n', [], ["notes.jsonl:1", "'question'", "list"]),
     "no context": (
         '{"question": "q", "note": "c"}\n',
         [],

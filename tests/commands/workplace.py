@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import budget
+import yaml
 from fenced import Block
 from shell_lines import Command
 from shown_tables import KINDS, grown, toy_rows, write_table
@@ -18,6 +19,12 @@ STORED = ("examples/studies/comparison", "examples/studies/search")
 STUDY = re.compile(r"^studies/(?P<name>[^/]+)(?P<rest>/.*)?$")
 WRITE_FLAGS = ("--out", "--output", "--storage-path")
 READ_FLAGS = ("--dataset", "--input", "--data")
+
+
+def named_in_files(words: Sequence[str], flag: str) -> list[str]:
+    """Return what the files of `--config` give a flag."""
+    files = [yaml.safe_load((ROOT / name).read_text()) for name in flag_values(words, "--config")]
+    return [str(file[flag[2:]]) for file in files if flag[2:] in file]
 
 
 class Workplace:
@@ -67,7 +74,7 @@ class Workplace:
         """
         columns = ",".join(flag_values(words, "--columns"))
         for flag in READ_FLAGS:
-            for name in flag_values(words, flag):
+            for name in (*flag_values(words, flag), *named_in_files(words, flag)):
                 here = name.startswith("/") or name in self.shown or (ROOT / name).exists()
                 if name in budget.WRITTEN_BY:
                     script, *size = budget.WRITTEN_BY[name]

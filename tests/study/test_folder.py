@@ -133,6 +133,7 @@ def test_the_layout_is_the_designs() -> None:
         "trials",
         "predictions",
         "best",
+        "progress",
         "report",
     }
 

@@ -109,13 +109,14 @@ def value_of(action: argparse.Action, entry: Entry) -> Any:
         return ",".join(kept_names(entry))
     if action.dest == "columns" and isinstance(entry.node, yaml.SequenceNode):
         raise entry.refused("a list (allowed: a mapping, TARGET: COLUMN)")
-    texts = entry.texts(action.nargs)
+    several = action.nargs not in (None, "?")
+    texts = entry.texts(action.nargs if several else None)
     convert: Any = action.type or str
     try:
         values = [convert(text) for text in texts]
     except UserError as error:
         raise UserError(f"{entry.place}: {error}") from None
-    return values if action.nargs else values[0]
+    return values if several else values[0]
 
 
 def kept_names(entry: Entry) -> list[str]:
