@@ -37,7 +37,7 @@ from r2d_ray.study.settings import CompareSettings, SearchSettings, TrainSetting
 
 SET_HELP = (
     "A field of TrainConfig (r2d_ray/config.py lists unit, bounds and the authors' value of each), "
-    "e.g. --set learning_rate=1e-4 --set max_steps=500; the last one wins"
+    "e.g. --set learning_rate=1e-4 max_steps=500; may be repeated, the last one wins"
 )
 CONFIG_HELP = (
     "A YAML file with flags as keys (num_samples: 4), set and columns as mappings; flags that are "
@@ -126,7 +126,7 @@ def add_config_flags(parser: Parser) -> None:
             kind = kind._replace(type=str)  # a file
         add_value(parser.group(group), flag_of(name), name, kind, metavar, help_text(field))
     parser.group(TRAINING).add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE", help=SET_HELP
+        "--set", action="extend", nargs="+", default=[], metavar="FIELD=VALUE", help=SET_HELP
     )
 
 

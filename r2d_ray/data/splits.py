@@ -89,10 +89,10 @@ def check_drawn(source: SourceRows, parts: Mapping[str, Sequence[Example]], name
     if not empty or len(free) < len(missing) + 1:
         return
     bare = not any(row.context for row in free)
-    hint = "if the note is another column, name it: --columns context=COLUMN; " if bare else ""
+    hint = "if the note is another column, name it: --columns context=COLUMN; or " if bare else ""
     raise UserError(
         f"{name}: no {empty[0]} split can be drawn: all {len(free)} rows share a question or a "
-        f"group with others ({hint}or a column split names the splits)"
+        f"group with others ({hint}name the splits in a column split)"
     )
 
 

@@ -76,7 +76,7 @@ def check_data(splits: Splits, config: TrainConfig, searched: Collection[str] = 
         if not any(row.rationales.get(source) for row in splits.validation):
             raise UserError(
                 f"{splits.name}: no validation row has a rationale of source {source!r}, which "
-                "evaluation needs (allowed:  another --rationale-source, --method sft)"
+                "evaluation needs (allowed: another --rationale-source, --method sft)"
             )
 
 

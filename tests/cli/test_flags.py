@@ -196,6 +196,12 @@ def test_other_words_name_fields_and_are_none() -> None:
         assert meant(word, TrainConfig.model_fields) == fields
 
 
+def test_one_set_takes_several_fields_and_may_be_repeated() -> None:
+    for words in (["max_steps=60", "eval_steps=20"], ["max_steps=60", "--set", "eval_steps=20"]):
+        _, settings = asked("tune", "--set", *words, "--set", "max_steps=70")
+        assert settings.overrides == {"max_steps": 70, "eval_steps": 20}
+
+
 @pytest.mark.parametrize("word", ["batch_size", "epochs", "patience", "alpha", "max_length"])
 def test_other_words_are_understood_in_sets_and_spaces_alike(word: str) -> None:
     hint = f"did you mean {' or '.join(map(repr, OTHER_WORDS[word]))}?"

@@ -32,6 +32,22 @@ def test_labels_of_three_rows_each_leave_most_rows_to_training() -> None:
     assert len(trained) == 250  # a fixed set needs every label in training
 
 
+@given(st.integers(0, 20), st.integers(2, 5))
+def test_a_label_whose_rows_share_groups_with_others_is_in_training_too(
+    seed: int, size: int
+) -> None:
+    rows = [row(i, "ab"[i % 2], f"patient {i // size}") for i in range(120)]
+    rows[3] = row(3, "once", rows[3].group)
+    rows[9] = row(9, "twice", rows[9].group)
+    rows[40] = row(40, "twice", rows[40].group)
+    drawn = draw(rows, NAMES, seed)
+    trained = {r.label for r, split in zip(rows, drawn, strict=True) if split == "train"}
+    assert trained == {"a", "b", "once", "twice"}
+    assert set(drawn) == {"train", *NAMES}
+    groups = {(r.group, split) for r, split in zip(rows, drawn, strict=True)}
+    assert len(groups) == len({r.group for r in rows})  # moved as a whole
+
+
 def test_open_labels_are_drawn_although_each_stands_alone() -> None:
     rows = [row(i, f"free text {i}") for i in range(1504)]
     assert counts(rows) == {"train": 1052, "validation": 226, "test": 226}

@@ -8,11 +8,11 @@ from r2d_ray.errors import UserError
 from r2d_ray.storage import printable
 
 ALIKE = {
-    "letter case": ("Yes", "yes", "'Yes' (1 rows) and 'yes' (2 rows)"),
-    "a whole float": ("1", "1.0", "'1' (1 rows) and '1.0' (2 rows)"),
-    "the form of an accent": ("n\u00e9e", "ne\u0301e", r"'n\xe9e' (1 rows) and 'ne\u0301e'"),
-    "a zero-width space": ("no", "no\u200b", r"'no' (1 rows) and 'no\u200b' (2 rows)"),
-    "a no-break space": ("no pain", "no\u00a0pain", r"'no pain' (1 rows) and 'no\xa0pain'"),
+    "letter case": ("Yes", "yes", "'Yes' (1 row) and 'yes' (2 rows)"),
+    "a whole float": ("1", "1.0", "'1' (1 row) and '1.0' (2 rows)"),
+    "the form of an accent": ("n\u00e9e", "ne\u0301e", r"'n\xe9e' (1 row) and 'ne\u0301e'"),
+    "a zero-width space": ("no", "no\u200b", r"'no' (1 row) and 'no\u200b' (2 rows)"),
+    "a no-break space": ("no pain", "no\u00a0pain", r"'no pain' (1 row) and 'no\xa0pain'"),
 }
 
 

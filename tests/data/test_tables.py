@@ -153,7 +153,11 @@ REFUSED = {
         "label,label\nx,y\n",
         ":1: column name 'label' appears twice",
     ),
-    "open quote": ("a.csv", CSV_HEAD + 'a,"b,c,d,e\n', ":2: not CSV: unexpected end of data"),
+    "open quote": (
+        "a.csv",
+        CSV_HEAD + 'a,"b,c,d,e\n',
+        ":2: not CSV: a quote is opened and never closed",
+    ),
     "no Parquet": ("a.parquet", "PAR1 it is not", ": not a Parquet file: "),
     "label outside the choices": (
         "a.jsonl",

@@ -175,6 +175,7 @@ def _lines(
                 yield begin, values
             begin = reader.line_num + 1 + skipped
     except csv.Error as error:
-        raise UserError(f"{path}:{begin}: not CSV: {error}") from None
+        why = "a quote is opened and never closed" if "end of data" in str(error) else str(error)
+        raise UserError(f"{path}:{begin}: not CSV: {why}") from None
     if begin == 1 + skipped:
         raise UserError(f"{path}: no header")

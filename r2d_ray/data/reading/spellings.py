@@ -40,7 +40,8 @@ def check_spellings(name: str, labels: Sequence[str], counts: Mapping[str, int])
         if len(spellings) > 1:
             same_look = len({as_seen(label) for label in spellings}) == 1
             shown = " and ".join(
-                f"{ascii(label) if same_look else repr(label)} ({counts[label]} rows)"
+                f"{ascii(label) if same_look else repr(label)} "
+                f"({counts[label]} row{'' if counts[label] == 1 else 's'})"
                 for label in spellings
             )
             why = "invisible signs or the form of an accent" if same_look else "spelling"

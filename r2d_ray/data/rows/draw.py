@@ -64,8 +64,9 @@ def draw(
     Rows that share a group, a leak key or (where no groups are given) a long context stay together.
     A stratum of fewer than three units stays in training; a unit that would overshoot a share by
     more than it fills goes to training too. Where many labels are so rare that the splits miss
-    their shares, the rows of rare labels are drawn together. `units` are what stays together,
-    where that is known (`units_of` otherwise).
+    their shares, the rows of rare labels are drawn together. A label of a fixed set that training
+    would lack gets its smallest unit there. `units` are what stays together, where that is known
+    (`units_of` otherwise).
     """
     result = ["train"] * len(rows)
     if not names:
@@ -79,6 +80,8 @@ def draw(
         _fill(members, _quota(members), names, result)
     if off_shares(Counter(result), len(rows), names):
         _fill_rare(ordered, strata, names, result)
+    if len(strata) <= MAX_LABELS:
+        _train_every_label(rows, ordered, result)
     for name in names:
         if name not in result:  # every group is larger than a share: give the smallest one away
             spare = sorted((u for u in ordered if result[u[0]] == "train"), key=len)
@@ -138,3 +141,15 @@ def _fill_rare(
                 result[i] = "train"
     pool = [unit for unit in ordered if unit[0] in drawn - kept]
     _fill(pool, max(1, round(DRAWN_SHARE * total)), names, result)
+
+
+def _train_every_label(rows: Sequence[Example], ordered: Sequence[Unit], result: list[str]) -> None:
+    """Give training the smallest unit of each label that it lacks: others share that unit."""
+    places: dict[str, list[Unit]] = defaultdict(list)
+    for unit in ordered:
+        for label in {stratum(rows[i]) for i in unit}:
+            places[label].append(unit)
+    for _, units in sorted(places.items()):
+        if all(result[unit[0]] != "train" for unit in units):
+            for i in min(units, key=len):
+                result[i] = "train"
