@@ -24,8 +24,8 @@ CAPTIONS = {
     "schedules": "Schedules over the steps of stage 2: the probability that a rationale prompt "
     "shows the gold label, and the weight α of the label loss",
     "dose": "Share of rationale prompts whose label was sampled, and whose label really changed; "
-    "bands are the range over seeds",
-    "training": "Training curves: means over seeds, bands are their range",
+    "upright bars are the range over seeds",
+    "training": "Training curves: means over seeds, upright bars are their range",
     "sensitivity": "{metric} over the settings of a grid: mean ± standard deviation over seeds",
 }
 

@@ -11,6 +11,7 @@ from analysis.pictures.captions import picture_caption
 from analysis.pictures.forest import forest_pictures
 from analysis.pictures.grid import comparison_grids
 from analysis.pictures.labels import label_pictures
+from analysis.pictures.looks import place_of
 from analysis.pictures.search import search_pictures
 from analysis.pictures.style import PRINT, Picture
 from analysis.pictures.training import training_pictures
@@ -81,6 +82,7 @@ def _of(study: Study) -> Iterator[Picture | str]:
         elif study.done():
             yield "labels: result.json has no test scores of the search's models"
         return
+    groups = tuple(sorted(groups, key=lambda group: place_of(group.method)))
     yield from forest_pictures(groups)
     shown = tuple(g for g in groups if "=" not in g.setting) if len(groups) > TELLABLE else groups
     if shown:

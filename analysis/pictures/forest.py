@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import names
 from analysis.groups import Group, paired, runs_of
+from analysis.pictures.looks import GREY, Style, styles
 from analysis.pictures.style import (
-    GREY,
     PRINT,
     Picture,
     Printed,
-    Style,
     broken,
     counted,
     listed,
     number,
     page_json,
     print_figure,
-    styles,
     wrapped,
 )
 from analysis.stats.significance import REFERENCE

@@ -9,8 +9,10 @@ import numpy as np
 
 from analysis.groups import Group, Score, labels_of, over_seeds
 from analysis.pictures.heat import Heat, draw_heats
-from analysis.pictures.lines import Line, Panel, draw_panels
-from analysis.pictures.style import Picture, counted, listed, number, percent, styles
+from analysis.pictures.lines import draw_panels
+from analysis.pictures.looks import styles
+from analysis.pictures.panels import Line, Panel
+from analysis.pictures.style import Picture, counted, listed, number, percent
 from r2d_ray.evaluation.label_metrics import Counts, confusion
 from r2d_ray.records import Prediction
 

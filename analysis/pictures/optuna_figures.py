@@ -12,13 +12,8 @@ import numpy as np
 import optuna
 
 from analysis import names
-from analysis.pictures.style import (
-    BLUE,
-    PRINT,
-    VERMILLION,
-    broken,
-    page_json,
-)
+from analysis.pictures.looks import BLUE, VERMILLION
+from analysis.pictures.style import PRINT, broken, page_json
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import optuna
 
 from analysis import names
+from analysis.pictures.looks import GREY
 from analysis.pictures.optuna_figures import SCALE, Drawn
-from analysis.pictures.style import FAINT, GREY, PRINT, broken, page_json, print_figure
+from analysis.pictures.style import FAINT, PRINT, broken, page_json, print_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

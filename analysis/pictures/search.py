@@ -10,9 +10,11 @@ from scipy.stats import spearmanr
 
 from analysis.pictures import optuna_figures as plots_optuna
 from analysis.pictures.grid import search_grid
-from analysis.pictures.lines import Line, Panel, draw_panels
+from analysis.pictures.lines import draw_panels
+from analysis.pictures.looks import BLUE, GREY, SKY, Style
+from analysis.pictures.panels import Line, Panel
 from analysis.pictures.parallel import parallel
-from analysis.pictures.style import BLUE, GREY, SKY, Picture, Style, counted, listed, number
+from analysis.pictures.style import Picture, counted, listed, number
 from analysis.studies import Study
 from r2d_ray.records import TrialRecord
 from r2d_ray.search.space import SearchSpace, distributions

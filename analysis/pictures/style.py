@@ -6,7 +6,7 @@ import json
 import math
 import textwrap
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -63,32 +63,7 @@ class Picture:
         return self.draw(PRINT_WIDTH)
 
 
-BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
-ORANGE, VERMILLION, PURPLE, GREY = "#E69F00", "#D55E00", "#CC79A7", "#808080"
-METHODS_SHOWN = {
-    "r2d": (BLUE, 0),
-    "sft": (ORANGE, 0),
-    "dss": (GREEN, 0),
-    "r2d_c": (VERMILLION, 0),
-    "teacher_forcing": (PURPLE, 0),
-    "no_stage1": (SKY, 0),
-    "random_wrong": (GREY, 0),
-    "stage1_sft": (ORANGE, 1),
-    "r2d_c_authors": (VERMILLION, 1),
-    "gold_90": (PURPLE, 1),
-    "gold_50": (PURPLE, 2),
-    "gold_0": (PURPLE, 3),
-    "no_dropout_labels": (SKY, 1),
-    "composite_selection": (SKY, 2),
-    "drop_wrong": (GREY, 1),
-}
-"""Colour and dash of each method, the same in every picture of every report."""
-
-PRINT_DASHES = ("-", "--", ":", "-.")
-PAGE_DASHES = ("solid", "dash", "dot", "dashdot")
 PRINT_WIDTH = 5.5  # inches: the width of the report's pictures
-MARKS = "os^DvPX*<>phd8H"
-"""Marks of printed lines, one a method: they tell lines apart where there is no colour."""
 LONG_NAME = 24  # characters
 FAINT = "rgba(128,128,128,0.25)"
 PRINT: dict[Any, Any] = {
@@ -118,43 +93,6 @@ PRINT: dict[Any, Any] = {
     "savefig.dpi": 200,
 }
 """Settings of matplotlib for printed pictures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How one arm is drawn: `dash` is a place in `PRINT_DASHES` and `PAGE_DASHES`.
-
-    `mark` is matplotlib's, of printed lines; a setting's marks after the method's own are hollow.
-    """
-
-    colour: str
-    dash: int = 0
-    width: float = 1.6
-    mark: str = ""
-    hollow: bool = False
-
-
-def styles(methods: Mapping[str, str]) -> dict[str, Style]:
-    """Return each arm's style: its method's colour; settings after the first thinner and dashed.
-
-    Args:
-        methods: The method of each arm, in the order of the study.
-    """
-    seen: dict[str, int] = {}
-    found: dict[str, Style] = {}
-    for arm, method in methods.items():
-        place = seen.setdefault(method, 0)
-        seen[method] += 1
-        colour, dash = METHODS_SHOWN.get(method, (GREY, 2))
-        known = list(METHODS_SHOWN).index(method) if method in METHODS_SHOWN else len(found)
-        found[arm] = Style(
-            colour,
-            (dash + place) % len(PAGE_DASHES),
-            1.1 if place else 1.6,
-            MARKS[(known + place) % len(MARKS)],
-            bool(place),
-        )
-    return found
 
 
 def print_figure(height: float, width: float) -> Figure:

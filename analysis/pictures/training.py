@@ -7,8 +7,10 @@ from dataclasses import replace
 from functools import partial
 
 from analysis.groups import Group
-from analysis.pictures.lines import Line, Panel, Values, draw_panels
-from analysis.pictures.style import Picture, Style, counted, listed, number, percent, styles
+from analysis.pictures.lines import draw_panels
+from analysis.pictures.looks import Style, styles
+from analysis.pictures.panels import Line, Panel, Values
+from analysis.pictures.style import Picture, counted, listed, number, percent
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.method.schedules import gold_probability, label_weight
 from r2d_ray.records import TrialRecord
@@ -115,7 +117,7 @@ def _evaluated(record: TrialRecord, name: str) -> Series:
 
 
 def _over_seeds(group: Group, style: Style, runs: Sequence[Series]) -> Line | None:
-    """Return the mean over the seeds that have a step, with the band of their range."""
+    """Return the mean over the seeds that have a step, with their range."""
     runs = [run for run in runs if run]
     if not runs:
         return None
@@ -204,4 +206,4 @@ def _seeds_said(groups: Sequence[Group]) -> str:
     counts = (
         f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else counted(max(seeds), "seed")
     )
-    return f"Lines are means over {counts}, bands their range"
+    return f"Lines are means over {counts}, upright bars their range"

@@ -96,7 +96,7 @@ def differences_table(groups: Sequence[Group]) -> Table:
         Column("detectable", "Detectable difference"),
         Column("p_holm", "p (Holm)"),
         Column("p", "p"),
-        Column("mcnemar", "McNemar p by seed"),
+        Column("mcnemar", "McNemar's test by seed"),
     )
     return Table(name, title, columns, tuple(rows), _difference_notes(groups, found, sides))
 
@@ -131,8 +131,14 @@ def difference_row(group: Group, other: Group, found: Difference, p_holm: float)
         "detectable": Number(minimum_detectable_difference(found.error), factor=POINTS, digits=2),
         "p_holm": Number(p_holm, digits=4),
         "p": Number(found.p, digits=4),
-        "mcnemar": "; ".join(f"{seed}: {test.p:.3g}" for seed, test in tests.items()) or None,
+        "mcnemar": "; ".join(f"seed {seed}: {_p(test.p)}" for seed, test in tests.items()) or None,
     }
+
+
+def _p(value: float) -> str:
+    if value < 0.001:
+        return "p < 0.001"
+    return f"p = {value:.{3 if value < 0.1 else 2}f}"
 
 
 def exact_tests(group: Group, other: Group) -> dict[int, McNemar]:
@@ -191,8 +197,9 @@ def _difference_notes(
         notes.append("with one seed the interval covers new test rows only, not new training")
     notes += _test_size_notes(found)
     notes.append(
-        "detectable: the true difference found with 80 % power at level 0.05, from the standard "
-        "error seen; p (Holm) is corrected over the methods of one study; McNemar's test is of "
+        "detectable: a true difference of this size would be found in 4 of 5 repetitions (80 % "
+        "power at level 0.05, from the standard error seen); p (Holm) is corrected over the "
+        "methods of one study; McNemar's test is of "
         "accuracy, of one seed, and takes rows as independent"
     )
     return tuple(notes)
@@ -210,9 +217,12 @@ def _test_size_notes(found: Mapping[Pair, Difference]) -> list[str]:
     for name, known in shares.items():
         rows, share = known[0][0], fmean(share for _, share in known)
         smallest = minimum_detectable_accuracy(rows, share) if share else None
-        said = f"{smallest:.1%}" if smallest is not None else "no difference at all"
+        right = f"{name}: on {share:.1%} of the {rows} test rows one of two methods is right alone"
         notes.append(
-            f"{name}: {rows} test rows, of which two methods differ on {share:.1%}, show {said} "
-            "in accuracy with 80 % power (McNemar)"
+            f"{right}; a true difference in accuracy below {smallest:.1%} is then more likely than "
+            "1 in 5 to go unseen (McNemar's test)"
+            if smallest is not None
+            else f"{right}; so few that no difference in accuracy can be relied on to be seen "
+            "(McNemar's test)"
         )
     return notes

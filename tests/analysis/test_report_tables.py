@@ -195,7 +195,10 @@ def test_differences_and_intervals_stand_before_p_values() -> None:
 def test_mcnemar_is_listed_by_seed() -> None:
     made = comparison({"r2d-1": RIGHT, "r2d-2": RIGHT, "sft-1": HALF, "sft-2": RIGHT})
     # Two rows only r2d has right: 2 x 0.5^2; then none.
-    assert line(tables_of(made)["differences"], method="sft")["mcnemar"] == "1: 0.5; 2: 1"
+    assert (
+        line(tables_of(made)["differences"], method="sft")["mcnemar"]
+        == "seed 1: p = 0.50; seed 2: p = 1.00"
+    )
 
 
 def test_holm_is_over_all_methods_of_one_study_controls_included() -> None:
@@ -225,7 +228,7 @@ def test_tuned_methods_stand_against_the_tuned_r2d() -> None:
 
 def test_the_test_size_says_what_it_can_show() -> None:
     table = tables_of(comparison({"r2d-1": RIGHT, "sft-1": HALF}))["differences"]
-    assert said(table, "4 test rows, of which two methods differ on 50.0%, show no difference")
+    assert said(table, "on 50.0% of the 4 test rows one of two methods is right alone; so few")
     assert table.rows[0]["detectable"].mean > 0
 
 
