@@ -9,7 +9,7 @@ import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from r2d_ray.evaluation.controls.trivial_rationales import FIRST_SENTENCE
 from r2d_ray.evaluation.costs import costs_of
 from r2d_ray.records import Objective, StudyInfo, TrialRecord, read_jsonl
 from r2d_ray.search.frame import Missing, StudyRun
+from r2d_ray.search.journal.attributes import tell_result
 from r2d_ray.search.last_look import (
     BARE,
     calibration_of,
@@ -232,6 +233,14 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     if plan.info.random_weights:
         more["random_weights"] = plan.info.random_weights
     result = write_result(folder, chosen, table, records, said, fitted, more)
-    write_card(folder.best_dir, plan.info, chosen, result)
-    tests_ended(folder, plan.info, session.trackers)
+    tell(plan, session, chosen, result)
     return {**result, "failures": failures, "best_dir": str(folder.best_dir)}
+
+
+def tell(plan: StudyPlan, session: Session, chosen: TrialRecord, result: Mapping[str, Any]) -> None:
+    """Tell the model card, Optuna's journal and the trackers of the result."""
+    folder = session.folder
+    write_card(folder.best_dir, plan.info, chosen, result)
+    journal = open_journal(folder.journal_path, plan.name, plan.space.objective)
+    tell_result(journal, chosen.trial, next(iter(result["test"].values())))
+    tests_ended(folder, plan.info, session.trackers)

@@ -22,6 +22,7 @@ from ray.tune.search import Searcher
 
 from r2d_ray.errors import UserError
 from r2d_ray.records import Objective, TrialRecord
+from r2d_ray.search.journal.attributes import name_metric, trial_attributes
 from r2d_ray.search.pruner import RungPruner
 from r2d_ray.search.samplers import WARM, is_ours, make_sampler
 from r2d_ray.search.tuner import StatelessSearcher
@@ -38,9 +39,11 @@ def open_journal(path: Path, name: str, objective: Objective) -> optuna.Study:
     check_journal(path)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = JournalStorage(JournalFileBackend(str(path)))
-    return optuna.create_study(
+    study = optuna.create_study(
         study_name=name, storage=storage, direction=objective.direction, load_if_exists=True
     )
+    name_metric(study, objective.metric)
+    return study
 
 
 def check_journal(path: Path) -> None:
@@ -109,8 +112,8 @@ def settle(study: optuna.Study, record: TrialRecord, objective: Objective) -> No
     for evaluation, value in zip(record.curve, best, strict=True):
         if evaluation.step not in known:
             trial.report(value, evaluation.step)
-    if record.reason:
-        trial.set_user_attr("reason", record.reason)
+    for name, told in trial_attributes(record).items():
+        trial.set_user_attr(name, told)
     if record.status == "done":
         study.tell(frozen.number, record.metrics[objective.metric])
     else:

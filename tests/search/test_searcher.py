@@ -250,6 +250,9 @@ def test_a_trial_is_settled_with_state_values_and_reason(
         reason="why" if status == "failed" else None,
         curve=tuple(Evaluation(step=step, scores={METRIC: v}) for step, v in curve),
         metrics={METRIC: 0.7},
+        selected_step=8,
+        steps_done=12 if status == "pruned" else 300,
+        config={**DEFAULTS, "max_steps": 300},
     )
     settle(study, ended, OBJECTIVE)
     settle(study, ended, OBJECTIVE)  # once
@@ -257,7 +260,9 @@ def test_a_trial_is_settled_with_state_values_and_reason(
     assert trial.state == state
     assert trial.value == value
     assert trial.intermediate_values == {4: 0.5, 8: 0.7, 12: 0.7}  # best so far
-    assert trial.user_attrs == ({"reason": "why"} if status == "failed" else {})
+    reasons = {"failed": "why", "pruned": "asked to end after 12 of 300 steps"}
+    told = {"reason": reasons[status]} if status in reasons else {}
+    assert trial.user_attrs == {"folder": "trials/0000", "selected_step": 8, **told}
 
 
 def test_the_best_so_far_of_a_loss_is_the_least(tmp_path: Path) -> None:
@@ -322,7 +327,8 @@ def test_a_trial_whose_driver_died_is_settled_from_its_record(tmp_path: Path) ->
     search.on_trial_complete("a", error=True)
     assert known == [(0, DEFAULTS)]
     [trial] = journal(tmp_path).trials
-    assert (trial.state, trial.user_attrs) == (TrialState.FAIL, {"reason": "died"})
+    told = {"folder": "trials/0000", "reason": "died"}
+    assert (trial.state, trial.user_attrs) == (TrialState.FAIL, told)
 
 
 def test_after_the_deadline_nothing_starts_and_what_runs_is_asked_to_end(tmp_path: Path) -> None:

@@ -204,7 +204,8 @@ def test_a_kill_between_outcome_record_and_tell_loses_nothing(folder: StudyFolde
         *(TrialState.COMPLETE, TrialState.FAIL, TrialState.RUNNING, TrialState.COMPLETE)
     ]
     assert trials[0].intermediate_values == {4: 0.5}
-    assert trials[1].user_attrs == {"reason": "NonFiniteError: loss = nan"}
+    told = {"folder": "trials/0001", "reason": "NonFiniteError: loss = nan"}
+    assert trials[1].user_attrs == told
     assert sorted(kept.records) == sorted(r.trial for r in stored(folder)) == [0, 1, 3]
     assert second.suggest("again") == asked[2]
     assert second.suggest("new") != Searcher.FINISHED
