@@ -177,14 +177,20 @@ def settings_from(args: argparse.Namespace, kind: type[A]) -> A:
 
 
 def check_output_flags(args: argparse.Namespace) -> None:
-    """Raise UserError for `--show-row` without `--dry-run`, and for two that want stdout.
+    """Raise UserError for `--show-row` without `--dry-run`, and for events that have no place.
 
     A run prints no text of rows.
     """
+    from r2d_ray.cli.screen.event_out import check_events
+
     if args.show_row and not args.dry_run:
         raise UserError("--show-row: shows a row of a plan (allowed: with --dry-run)")
     if args.as_json and args.json_events == STDOUT:
         raise UserError("--json-events -: stdout is --json's (allowed: a file, or no --json)")
+    if args.json_events is not None:
+        given = [value for name, value in vars(args).items() if name != "json_events"]
+        texts = [one for value in given for one in (value if isinstance(value, list) else [value])]
+        check_events(args.json_events, [text for text in texts if isinstance(text, str)])
 
 
 class Stopped(BaseException):

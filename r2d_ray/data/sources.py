@@ -11,6 +11,7 @@ from r2d_ray.data.examples import Provenance, Splits, check_splits
 from r2d_ray.data.files import Parts
 from r2d_ray.data.location import DataRequest, Location, locate, sample_instead
 from r2d_ray.data.named_sets import NAMED_SETS, NOT_STATED
+from r2d_ray.data.official.layout import TITLES, json_layout
 from r2d_ray.data.official.readers import OFFICIAL, in_official_columns, is_official
 from r2d_ray.data.reading.arrow_columns import Choose, every_column
 from r2d_ray.data.reading.targets import used_columns
@@ -106,6 +107,8 @@ def _read(request: DataRequest, location: Location) -> Splits:
 
 def _rows(request: DataRequest, location: Location) -> SourceRows:
     path = _configuration(Path(location.address), location)
+    if location.kind != "hub" and (of_another := _other_layout(path, location.named)):
+        raise UserError(of_another)
     columns = {**request.columns, **request.keep}
     own_layout = (
         location.named is not None and not columns
@@ -126,6 +129,16 @@ def _rows(request: DataRequest, location: Location) -> SourceRows:
         return source
     beside = path if location.kind != "hub" else None
     return in_official_columns(parts, location.named, beside)
+
+
+def _other_layout(path: Path, named: str | None) -> str | None:
+    """Return what to say of a named set's official JSON that is given as something else."""
+    found = json_layout(path)
+    if found is None or found == named:
+        return None
+    flag = "--data" if named else "--dataset"
+    instead = f"--dataset {found} --data {path}"
+    return f"{flag} {path}: in the layout of {TITLES[found]} (allowed: {instead})"
 
 
 def _configuration(path: Path, location: Location) -> Path:

@@ -21,6 +21,15 @@ INDEX = "model.safetensors.index.json"
 ADAPTER = "adapter_config.json"
 OTHER_FORMATS = ("*.bin", "*.h5", "*.msgpack", "*.ckpt*", "*.pt", "*.pth")
 TOKENIZERS = ("tokenizer.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
+JSON_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+"""Files that transformers reads beside the weights, where they are there."""
 LFS_POINTER = b"version https://git-lfs"
 EMBEDDING = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 """Three names of one weight in every T5: a file may hold any of them."""
@@ -31,7 +40,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def check_is_model(folder: Path) -> None:
-    """Raise UserError for a folder that is no model: empty, an adapter, ByT5."""
+    """Raise UserError for a folder that is no model: empty, an adapter, a damaged file, ByT5."""
     where = f"--model {folder}"
     if (folder / ADAPTER).is_file():
         raise UserError(
@@ -41,16 +50,47 @@ def check_is_model(folder: Path) -> None:
         raise UserError(f"{where}: an empty folder (allowed: a folder with config.json, {WEIGHTS})")
     if not (folder / "config.json").is_file():
         raise UserError(f"{where}: no config.json (allowed: a folder as save_pretrained writes it)")
+    for path in (folder / name for name in (*JSON_FILES, *TOKENIZERS)):
+        if path.is_file():
+            check_whole(path, where)
     if "ByT5Tokenizer" in _text(folder / "tokenizer_config.json"):
         raise byt5(str(folder))
 
 
+def check_whole(path: Path, where: str) -> None:
+    """Raise UserError for a file that is not what its name says: a pointer, empty, torn JSON."""
+    data = path.read_bytes()
+    if data.startswith(LFS_POINTER):
+        raise lfs_pointer(path, where)
+    said = "" if data else "it is empty"
+    if data and path.suffix == ".json":
+        try:
+            said = "" if isinstance(json.loads(data), dict) else "it is no JSON object"
+        except ValueError as error:
+            said = f"it is not JSON ({error})"
+    if said:
+        raise UserError(f"{where}: {path.name} cannot be read: {said} (allowed: the whole file)")
+
+
+def lfs_pointer(path: Path, where: str) -> UserError:
+    """Return the refusal of a file whose content was not fetched."""
+    return UserError(
+        f"{where}: {path.name} is a pointer of Git LFS, not the file "
+        "(allowed: the file that `git lfs pull` fetches)"
+    )
+
+
 def check_has_tokenizer(folder: Path) -> None:
     """Raise UserError for a folder without a tokenizer: transformers would make an empty one."""
-    if not any((folder / name).is_file() for name in TOKENIZERS):
+    if tokenizer_of(folder) is None:
         raise UserError(
             f"--model {folder}: no tokenizer (allowed: a folder with {' or '.join(TOKENIZERS[:2])})"
         )
+
+
+def tokenizer_of(folder: Path) -> str | None:
+    """Return the name of the file that transformers reads a folder's tokenizer from, or None."""
+    return next((name for name in TOKENIZERS if (folder / name).is_file()), None)
 
 
 def byt5(name: str) -> UserError:
@@ -132,10 +172,7 @@ def read_shapes(folder: Path) -> Shapes:
         with path.open("rb") as file:
             start = file.read(len(LFS_POINTER))
         if start == LFS_POINTER:
-            raise UserError(
-                f"--model {folder}: {path.name} is a pointer of Git LFS, not weights "
-                "(allowed: the file that `git lfs pull` fetches)"
-            )
+            raise lfs_pointer(path, f"--model {folder}")
         try:
             with safe_open(path, framework="pt") as header:
                 for name in header.keys():  # noqa: SIM118 - no mapping

@@ -23,7 +23,13 @@ from transformers import (
 
 from r2d_ray.config import SCRATCH_MODELS, TrainConfig
 from r2d_ray.errors import UserError, meant
-from r2d_ray.model.checkpoint import check_has_tokenizer, check_is_model, check_tokenizer
+from r2d_ray.model.checkpoint import (
+    check_has_tokenizer,
+    check_is_model,
+    check_tokenizer,
+    check_weights,
+    tokenizer_of,
+)
 from r2d_ray.model.cpu_attention import BLOCKWISE
 from r2d_ray.model.cpu_layers import use_kernels
 from r2d_ray.model.hub import only_local
@@ -57,10 +63,22 @@ def load_tokenizer(config: TrainConfig, texts: Iterable[str]) -> PreTrainedToken
             trust_remote_code=False,
         )
     except Exception as error:  # tokenizers raises bare Exceptions for files it cannot read
-        raise UserError(f"--model {config.model}: no tokenizer: {_first_line(error)}") from None
+        said = f"{tokenizer_of(folder)} cannot be read" if folder.is_dir() else "no tokenizer"
+        raise UserError(f"--model {config.model}: {said}: {_first_line(error)}") from None
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     check_tokenizer(config.model, tokenizer, architecture)
     return tokenizer
+
+
+def whole_tokenizer(config: TrainConfig, folder: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a model's folder in which no file is damaged or of another model.
+
+    Raises:
+        UserError: naming the file, and as `check_weights` and `load_tokenizer`.
+    """
+    here = config.model_copy(update={"model": str(folder), "model_revision": None})
+    check_weights(folder, check_checkpoint(here))
+    return load_tokenizer(here, ())
 
 
 def check_checkpoint(config: TrainConfig) -> T5Config:

@@ -9,11 +9,11 @@ from typing import Any
 
 from r2d_ray.data.examples import Example
 from r2d_ray.data.files import Record
-from r2d_ray.data.official.medmcqa import medmcqa_parts
-from r2d_ray.data.official.pubmedqa import has_hub_columns
-from r2d_ray.data.official.readers import SAMPLE, is_official, unlabelled_rows
+from r2d_ray.data.official.layout import TITLES
+from r2d_ray.data.official.readers import SAMPLE, layout_of, table_layout, unlabelled_rows
+from r2d_ray.data.reading.cells import find
 from r2d_ray.data.reading.streams import RowStream, open_stream, stream_of
-from r2d_ray.prediction.columns import CONTEXT, example_of, needs, resolve
+from r2d_ray.prediction.columns import CONTEXT, OPTIONS, QUESTION, example_of, needs, resolve
 from r2d_ray.prediction.writers import Writer
 from r2d_ray.study.model_file import ModelFile
 
@@ -48,14 +48,14 @@ def open_input(path: Path, model: ModelFile, named: Mapping[str, str]) -> Input:
 
     Args:
         path: A table file, a folder of them, a saved data set, or files in the official layout of
-            the set that the model was trained on.
+            a named set.
         model: What its folder says.
         named: Target to column (`--columns`): the input is then a table.
 
     Raises:
         UserError: for what cannot be read, and for columns that the model needs and are not there.
     """
-    stream = None if named else official_stream(path, model.dataset)
+    stream = None if named else official_stream(path, model)
     return stream_input(stream or open_stream(path), model, named)
 
 
@@ -71,32 +71,37 @@ def stream_input(stream: RowStream, model: ModelFile, named: Mapping[str, str]) 
     return Input(stream, columns, tuple(notes))
 
 
-def official_stream(path: Path, dataset: str) -> RowStream | None:
+def official_stream(path: Path, model: ModelFile) -> RowStream | None:
     """Return the rows of files in the official layout of a set, None of an ordinary table.
+
+    A set is told by the keys of its files, whatever the model was trained on. A table that has the
+    columns of training is read as in training.
 
     Raises:
         UserError: naming file and entry for what is no row of its layout.
     """
-    named = dataset.removesuffix(SAMPLE)
-    if not is_official(path, named) and not _has_official_columns(path, named):
+    trained = model.dataset.removesuffix(SAMPLE)
+    named = layout_of(path, trained) or _layout_of_table(path, model)
+    if named is None:
         return None
-    source = unlabelled_rows(path, dataset)
-    if source is None:
-        return None
+    source = unlabelled_rows(path, named)
     files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
     records = (Record(f"{path}: {row.id}", _values(row)) for row in source.rows)
-    found = stream_of(records, str(path), files)
-    return RowStream(found.name, found.parts, found.files, source.notes)
+    found = stream_of(records, f"{path} (layout of {TITLES[named]})", files)
+    said = f"{path.name} has the layout of {TITLES[named]}, on which this model was not trained"
+    notes = source.notes if named == trained else (said, *source.notes)
+    return RowStream(found.name, found.parts, found.files, notes)
 
 
-def _has_official_columns(path: Path, named: str) -> bool:
-    if named not in ("pubmedqa", "medmcqa"):
-        return False
+def _layout_of_table(path: Path, model: ModelFile) -> str | None:
     chunk = next(open_stream(path).chunks(SNIFFED_ROWS), None)
-    parts = {"": chunk.records if chunk else []}
-    if named == "pubmedqa":
-        return has_hub_columns(parts)
-    return bool(parts[""]) and medmcqa_parts(parts, answered=False)[0] is not parts
+    if chunk is None or not chunk.records:
+        return None
+    kept = model.columns or {}
+    own = [kept[target] for target in (QUESTION, CONTEXT, OPTIONS) if target in kept]
+    values = chunk.records[0].values
+    as_trained = bool(own) and all(find(values, column) is not None for column in own)
+    return None if as_trained else table_layout({"": chunk.records})
 
 
 def _values(row: Example) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from safetensors import SafetensorError
-from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from r2d_ray.data.encode import set_tokens, text_table
@@ -18,7 +16,7 @@ from r2d_ray.evaluation.calibration import calibrated_outputs
 from r2d_ray.evaluation.evaluator import Evaluator
 from r2d_ray.evaluation.predictions import probabilities_of
 from r2d_ray.method.labels import prompt_table
-from r2d_ray.model.t5 import load_weights
+from r2d_ray.model.t5 import load_weights, whole_tokenizer
 from r2d_ray.prediction.answers import Answer
 from r2d_ray.study.model_file import ModelFile
 
@@ -46,7 +44,7 @@ class Predictor:
         batch_size: Rows of a forward pass.
 
     Raises:
-        UserError: if tokenizer or weights cannot be read.
+        UserError: naming the file of the folder that is damaged or does not fit the others.
     """
 
     def __init__(self, folder: Path, model: ModelFile, device: str, batch_size: int) -> None:
@@ -54,14 +52,8 @@ class Predictor:
         self.labels, self.device = model.labels, torch.device(device)
         self.config = model.config.model_copy(update={"per_device_eval_batch_size": batch_size})
         self.calibration = model.calibration
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            self.model = load_weights(str(folder))
-        except (OSError, ValueError, SafetensorError) as error:
-            raise UserError(
-                f"--model {folder}: tokenizer or safetensors weights cannot be read "
-                f"({type(error).__name__}) (allowed: the best/ folder of a study)"
-            ) from None
+        self.tokenizer = whole_tokenizer(model.config, folder)
+        self.model = load_weights(str(folder))
         torch.nn.Module.to(self.model, self.device)
 
     def answers(

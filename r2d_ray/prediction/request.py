@@ -80,22 +80,35 @@ def check_asked(request: PredictRequest, model: ModelFile) -> None:
         )
 
 
-def check_output(output: Path, source: Path) -> None:
-    """Raise UserError unless a file can be written there that is no part of the input."""
+def checked_output(output: Path, source: Path) -> Path:
+    """Return where an output will lie: at the end of its links.
+
+    Raises:
+        UserError: unless a file can be written there that is no part of the input.
+    """
+    place = Path(os.path.realpath(output))
+    if (why := _no_output(place, source)) is None:
+        return place
+    to = f" (a link to {place})" if output.is_symlink() else ""
+    raise UserError(f"--output {output}{to}: {why}")
+
+
+def _no_output(output: Path, source: Path) -> str | None:
+    """Return why an output cannot lie there, and what is allowed; None if it can."""
     said = "it is a folder" if os.path.isdir(output) else None
+    if not said and os.path.lexists(output) and not os.path.isfile(output):
+        said = "it is no plain file, and an output appears when it is whole"
     if not said and not os.path.isdir(output.parent):
         said = "its folder does not exist"
     if not said and _is_input(output, source):
-        raise UserError(
-            f"--output {output}: it is the input, or lies in it (allowed: a file elsewhere)"
-        )
+        return "it is the input, or lies in it (allowed: a file elsewhere)"
     try:
         if not said:
             with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}."):
-                return
+                return None
     except OSError as error:
         said = str(error.strerror)
-    raise UserError(f"--output {output}: {said} (allowed: a file to write)")
+    return f"{said} (allowed: a file to write)"
 
 
 def _is_input(output: Path, source: Path) -> bool:

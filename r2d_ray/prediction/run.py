@@ -15,7 +15,7 @@ from r2d_ray.prediction.answers import Answer, Column
 from r2d_ray.prediction.columns import example_of
 from r2d_ray.prediction.inputs import Counted, Input, count, input_lines, open_input
 from r2d_ray.prediction.part import Part, fingerprint
-from r2d_ray.prediction.request import PredictRequest, check_asked, check_output, columns_for
+from r2d_ray.prediction.request import PredictRequest, check_asked, checked_output, columns_for
 from r2d_ray.prediction.writers import Writer, ending_of, writer_for, written
 from r2d_ray.study.model_file import read_model_file
 
@@ -48,14 +48,16 @@ def predict_file(
 ) -> Outcome:
     """Write the rows of `source` with their answers as `output`; it appears when it is whole.
 
+    Where the output is a link, the file at its end is written.
+
     A prediction that was killed goes on where it was, if nothing has changed since.
 
     Raises:
         UserError: for a folder that is no exported model, rows that cannot be read, an output that
             cannot be written or lies in its input.
     """
-    check_output(output, source)
-    ending = ending_of(output)
+    place = checked_output(output, source)
+    ending, output = ending_of(output), place
     model = read_model_file(request.model)
     check_asked(request, model)
     device = _device(request)

@@ -35,20 +35,17 @@ def with_model(config: TrainConfig, profile: str) -> TrainConfig:
             f"finetune or paper (embedded never uses the network; allowed: a folder, "
             f"{', '.join(SCRATCH_MODELS)})"
         )
-    from r2d_ray.model.checkpoint import check_weights
     from r2d_ray.model.hub import weights_revision
-    from r2d_ray.model.t5 import check_checkpoint, load_tokenizer
+    from r2d_ray.model.t5 import check_checkpoint, load_tokenizer, whole_tokenizer
 
-    architecture = check_checkpoint(config)
     if folder.is_dir():
-        check_weights(folder, architecture)
-    else:
-        revision = weights_revision(config.model, config.model_revision)
-        config = config.model_copy(update={"model_revision": revision})
+        whole_tokenizer(config, folder)
+        return config.model_copy(update={"model": str(folder.resolve())})
+    check_checkpoint(config)
+    revision = weights_revision(config.model, config.model_revision)
+    config = config.model_copy(update={"model_revision": revision})
     load_tokenizer(config, ())
-    if not folder.is_dir():
-        return config
-    return config.model_copy(update={"model": str(folder.resolve())})
+    return config
 
 
 def model_fields(config: TrainConfig) -> dict[str, str | None]:

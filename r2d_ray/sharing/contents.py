@@ -13,8 +13,7 @@ from typing import Any
 
 from r2d_ray.config import SCRATCH_MODELS
 from r2d_ray.errors import UserError
-from r2d_ray.model.checkpoint import check_has_tokenizer, check_weights
-from r2d_ray.model.t5 import check_checkpoint
+from r2d_ray.model.t5 import whole_tokenizer
 from r2d_ray.records import StudyInfo, TrialRecord
 from r2d_ray.sharing.model_card import CARD, model_card
 from r2d_ray.storage import whole_folder
@@ -79,7 +78,7 @@ def contents_of(root: Path, licence: str | None = None) -> Contents:
     if not best.is_dir():
         raise UserError(f"{root}: no best model yet (allowed: a search that has ended)")
     model = read_model_file(best)
-    check_model(best, model)
+    whole_tokenizer(model.config, best)
     result = read_result(root)
     names = sorted(path.name for path in best.iterdir())
     known = [name for name in names if any(fnmatch(name, pattern) for pattern in KNOWN)]
@@ -89,13 +88,6 @@ def contents_of(root: Path, licence: str | None = None) -> Contents:
     files[MODEL_FILE] = without_path(best)
     rest = tuple(name for name in names if name not in files)
     return Contents(files, rest, notes_on(info, result))
-
-
-def check_model(best: Path, model: ModelFile) -> None:
-    """Raise UserError unless weights, architecture and tokenizer are there and fit together."""
-    architecture = check_checkpoint(model.config.model_copy(update={"model": str(best)}))
-    check_weights(best, architecture)
-    check_has_tokenizer(best)
 
 
 def run_of(root: Path, info: StudyInfo, model: ModelFile) -> TrialRecord:

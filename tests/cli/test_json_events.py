@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Callable
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from r2d_ray.cli.screen.event_file import EVENTS, JsonEvent
+from r2d_ray.cli.screen.event_out import EventOut, check_events
 from r2d_ray.cli.screen.progress import Progress
 from r2d_ray.errors import UserError
 from r2d_ray.study.progress.events import (
@@ -125,10 +128,47 @@ def test_a_signal_outside_of_the_trials_is_a_stop_too(tmp_path: Path) -> None:
     assert json.loads(file.read_text().splitlines()[-1])["event"] == "stopped"
 
 
-def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--json-events .*: Is a directory") as refused:
-        Progress(Console(file=StringIO()), "macro_f1", events=str(tmp_path))
-    assert "(allowed: a file, or - for stdout)" in str(refused.value)
+NO_PLACE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a folder": (Path.mkdir, "Is a directory"),
+    "no folder": (lambda place: place.symlink_to("no/where"), "its folder does not exist"),
+    "a pipe without a reader": (os.mkfifo, "a pipe that no process reads"),
+    "an input": (lambda place: place.symlink_to("notes.csv"), "the command reads this file"),
+}
+
+
+@pytest.mark.parametrize("case", NO_PLACE)
+def test_a_place_that_takes_no_lines_is_refused(tmp_path: Path, case: str) -> None:
+    make, said = NO_PLACE[case]
+    (tmp_path / "notes.csv").write_text("question\n")
+    place = tmp_path / "events"
+    make(place)
+
+    def opened() -> None:
+        check_events(str(place), ["unknown", str(tmp_path / "notes.csv")])
+        EventOut(str(place), print)
+
+    with pytest.raises(UserError) as refused:
+        opened()
+    assert str(refused.value) == f"--json-events {place}: {said} (allowed: a file, or - for stdout)"
+    assert (tmp_path / "notes.csv").read_text() == "question\n"
+
+
+def test_a_pipe_that_a_process_reads_gets_the_lines(tmp_path: Path) -> None:
+    place = tmp_path / "events"
+    os.mkfifo(place)
+    with open(os.open(place, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as reader:
+        with Progress(Console(file=StringIO()), "macro_f1", events=str(place)) as progress:
+            progress.show(PLAN)
+        assert json.loads(reader.readline())["event"] == "plan"
+
+
+def test_a_full_disk_ends_the_events_and_not_the_study() -> None:
+    seen = StringIO()
+    with Progress(Console(file=seen), "macro_f1", quiet=True, events="/dev/full") as progress:
+        progress.show(PLAN)
+        progress.show(StudyStopping())
+    lines = [line for line in seen.getvalue().splitlines() if "json-events" in line]
+    assert lines == ["--json-events /dev/full: No space left on device: it gets no more events"]
 
 
 @pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -314,6 +316,46 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
     assert error.startswith(f"error: --output {tmp_path / output}: ")
     assert said in error
     assert [p.name for p in tmp_path.iterdir()] == ["notes.jsonl"]
+
+
+NOT_PLAIN: dict[str, Callable[[Path], object]] = {
+    "a pipe": os.mkfifo,
+    "a link to a device": lambda place: place.symlink_to("/dev/full"),
+    "a link to stdout": lambda place: place.symlink_to("/dev/null"),
+    "a ring of links": lambda place: place.symlink_to(place),
+    "a link to a folder": lambda place: place.symlink_to(place.parent),
+    "a link out of sight": lambda place: place.symlink_to("no/where.jsonl"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_PLAIN)
+def test_an_output_that_is_no_plain_file_is_refused_and_stays(
+    notes: Path, predict: Predict, tmp_path: Path, kind: str
+) -> None:
+    place = tmp_path / "out.jsonl"
+    NOT_PLAIN[kind](place)
+    before = os.lstat(place)
+    code, error = predict(tmp_path / "no model either", notes, output="out.jsonl")
+    assert (code, error.count("\n")) == (EXIT_BAD_INPUT, 1)
+    assert error.startswith(f"error: --output {place}")
+    assert re.search("no plain file|is a folder|folder does not exist", error)
+    assert os.lstat(place) == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.jsonl", "out.jsonl"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_output_that_is_a_link_is_written_at_its_end(
+    model: Path, notes: Path, predict: Predict, tmp_path: Path, there: bool
+) -> None:
+    (tmp_path / "large").mkdir()
+    end, link = tmp_path / "large" / "out.jsonl", tmp_path / "out.jsonl"
+    link.symlink_to(end)
+    if there:
+        end.write_text("of yesterday")
+    assert predict(model, notes)[0] == EXIT_DONE
+    assert link.is_symlink()
+    assert written(end) == written(link)
+    assert [p.name for p in end.parent.iterdir()] == ["out.jsonl"]
 
 
 LINKS: dict[str, Callable[[Path, Path], object]] = {

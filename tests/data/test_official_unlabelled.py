@@ -1,12 +1,15 @@
 """Official files to be labelled: rows with their ids, and without the answers they may give."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from r2d_ray.data.location import DataRequest
 from r2d_ray.data.official.bioasq import read_bioasq
 from r2d_ray.data.official.pubmedqa import read_pubmedqa
-from r2d_ray.data.official.readers import unlabelled_rows
+from r2d_ray.data.official.readers import layout_of, unlabelled_rows
+from r2d_ray.data.sources import load_splits
 from r2d_ray.errors import UserError
 
 
@@ -33,11 +36,10 @@ def write_lines(path, rows):
 ABSTRACT = {"QUESTION": "Does it?", "CONTEXTS": ["One.", "Two."], "LABELS": ["A", "B"]}
 
 
-@pytest.mark.parametrize("dataset", ["bioasq", "bioasq-sample"])
-def test_a_bioasq_test_file_gives_its_yes_no_questions(tmp_path, dataset):
+def test_a_bioasq_test_file_gives_its_yes_no_questions(tmp_path):
     questions = [question("a"), question("b", "list"), question("c", snippets=None)]
     file = write_json(tmp_path / "testset.json", {"questions": questions})
-    source = unlabelled_rows(file, dataset)
+    source = unlabelled_rows(file, "bioasq")
     assert [(row.id, row.question, row.context) for row in source.rows] == [
         ("a", "Is a?", "T."),
         ("c", "Is c?", ""),
@@ -106,13 +108,56 @@ TABLE = [{"id": "a", "question": "Q?", "context": "C."}]
 @pytest.mark.parametrize("dataset", ["bioasq", "pubmedqa", "medmcqa", "triage", "notes"])
 @pytest.mark.parametrize("name", ["t.jsonl", "t.json"])
 def test_an_ordinary_table_is_none_of_them(tmp_path, dataset, name):
-    assert unlabelled_rows(write_lines(tmp_path / name, TABLE * 2), dataset) is None
+    assert layout_of(write_lines(tmp_path / name, TABLE * 2), dataset) is None
 
 
-def test_an_official_file_of_another_set_is_none_and_a_missing_one_too(tmp_path):
-    file = write_json(tmp_path / "testset.json", {"questions": [question("a")]})
-    assert unlabelled_rows(file, "notes") is None
-    assert unlabelled_rows(tmp_path / "absent.json", "bioasq") is None
+LAYOUTS = {
+    "a test set": ({"questions": [question("a")]}, "bioasq"),
+    "golden, with a name first": ({"name": "x", "questions": [question("a")]}, "bioasq"),
+    "no question yet": ({"questions": []}, "bioasq"),
+    "abstracts": ({"11": ABSTRACT}, "pubmedqa"),
+    "abstracts without a context first": ({"11": {"YEAR": "2001", **ABSTRACT}}, "pubmedqa"),
+    "rows with questions": ([{"questions": ["a", "b"], "context": "c"}], None),
+    "one row with questions": ({"questions": ["a", "b"], "context": "c"}, None),
+    "a text called questions": ({"questions": "a?", "context": "c"}, None),
+    "rows with QUESTION": ([{"QUESTION": "a", "CONTEXTS": "b"}], None),
+    "rows by number": ({"0": {"question": "a"}}, None),
+}
+
+
+@pytest.mark.parametrize("case", LAYOUTS)
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("in_folder", [False, True])
+def test_a_layout_is_told_by_the_keys_of_its_file(tmp_path, case, indent, in_folder):
+    content, named = LAYOUTS[case]
+    file = tmp_path / "set.json"
+    file.write_text(json.dumps(content, indent=indent))
+    assert layout_of(tmp_path if in_folder else file) == named
+
+
+def test_a_file_without_keys_of_a_set_is_what_is_expected_and_a_missing_one_nothing(tmp_path):
+    file = write_json(tmp_path / "testset.json", {"items": []})
+    assert layout_of(file, "bioasq") == "bioasq"
+    assert layout_of(file, "notes") is None
+    assert layout_of(tmp_path / "absent.json", "bioasq") is None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "data", "said"),
+    [
+        ("set.json", None, "--dataset set.json: in the layout of BioASQ Task B (allowed: "),
+        ("pubmedqa", "set.json", "--data set.json: in the layout of BioASQ Task B (allowed: "),
+        ("medmcqa", ".", "--data .: in the layout of BioASQ Task B (allowed: "),
+    ],
+)
+def test_training_names_the_set_whose_layout_it_is_given(
+    tmp_path, monkeypatch, dataset, data, said
+):
+    monkeypatch.chdir(tmp_path)
+    write_json(tmp_path / "set.json", {"questions": [question("a", exact_answer="yes")]})
+    with pytest.raises(UserError) as refused:
+        load_splits(DataRequest(dataset, data=data and Path(data)))
+    assert str(refused.value) == f"{said}--dataset bioasq --data {data or dataset})"
 
 
 def test_what_is_no_row_is_refused_with_its_place(tmp_path):

@@ -1,6 +1,7 @@
 """Model folders, broken in every way that a header or a tokenizer tells, and those that are fine.
 
-Each folder begins as `save_pretrained` writes it; a case damages it in one way.
+The plan of a study and a prediction refuse the same ones in the same words. Each folder begins as
+`save_pretrained` writes it; a case damages it in one way.
 """
 
 import json
@@ -23,7 +24,9 @@ from r2d_ray.data.prepare import open_prepared
 from r2d_ray.errors import UserError
 from r2d_ray.model import hub
 from r2d_ray.model.t5 import load_weights
+from r2d_ray.prediction.predictor import Predictor
 from r2d_ray.search.checks import with_model
+from r2d_ray.study.model_file import ModelFile
 
 FILE = "model.safetensors"
 Damage = Callable[[Path], object]
@@ -44,6 +47,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory, prepared_dir: Path) -> Path:
 
 def check(folder: Path) -> None:
     with_model(tiny_config(model=str(folder)), "finetune")
+
+
+def predict(folder: Path) -> None:
+    Predictor(folder, ModelFile(labels=["yes", "no"], config=tiny_config()), "cpu", 2)
+
+
+READERS = {"the plan of a study": check, "a prediction": predict}
 
 
 def rewrite(change: Callable[[dict[str, torch.Tensor]], object]) -> Damage:
@@ -162,20 +172,38 @@ REFUSED: dict[str, tuple[Damage, str]] = {
     "no end token": (without_token("eos_token"), "no end token"),
     "no padding token": (without_token("pad_token"), "no padding token"),
     "no tokenizer": (remove("tokenizer.json"), r"no tokenizer \(allowed: a folder with tok"),
-    "torn tokenizer": (write("tokenizer.json", b"{"), "no tokenizer"),
+    "torn tokenizer": (write("tokenizer.json", b"{"), r"tokenizer\.json cannot be read: it is not"),
+    "no tokenizer in the file": (write("tokenizer.json", b"{}"), r"tokenizer\.json cannot be read"),
+    "empty tokenizer": (
+        write("tokenizer.json", b""),
+        r"tokenizer\.json cannot be read: it is empty",
+    ),
+    "tokenizer a pointer": (write("tokenizer.json", POINTER), r"tokenizer\.json is a pointer"),
+    "spiece a pointer": (write("spiece.model", POINTER), r"spiece\.model is a pointer"),
+    "torn config": (
+        write("config.json", b'{"d_model": 16'),
+        r"config\.json cannot be read: it is n",
+    ),
+    "a list for config": (write("config.json", b"[]"), r"config\.json .* no JSON object"),
+    "torn tokenizer settings": (
+        write("tokenizer_config.json", b"{"),
+        r"tokenizer_config\.json can",
+    ),
+    "torn decoding settings": (write("generation_config.json", b"{"), r"generation_config\.json c"),
 }
 
 
+@pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_folder_that_cannot_train_is_refused_in_one_line(
-    case: str, whole: Path, tmp_path: Path
+def test_a_damaged_folder_is_refused_in_one_line_that_names_the_file(
+    case: str, reader: str, whole: Path, tmp_path: Path
 ) -> None:
     damage, said = REFUSED[case]
     folder = tmp_path / "model"
     shutil.copytree(whole, folder)
     damage(folder)
     with pytest.raises(UserError, match=said) as caught:
-        check(folder)
+        READERS[reader](folder)
     assert str(caught.value).startswith(f"--model {folder}")
     assert "\n" not in str(caught.value)
 
@@ -212,8 +240,8 @@ def test_a_folder_that_is_fine_passes_and_loads(case: str, whole: Path, tmp_path
     folder = tmp_path / "model"
     shutil.copytree(whole, folder)
     FINE[case](folder)
-    check(folder)
-    load_weights(str(folder))
+    for read in READERS.values():
+        read(folder)
 
 
 @pytest.mark.parametrize("beginning", ["decoder.", "encoder.block.1.", "encoder.final"])

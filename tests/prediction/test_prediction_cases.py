@@ -90,6 +90,58 @@ def test_official_files_of_the_set_of_training_are_read(tmp_path: Path) -> None:
     assert [(row["id"], row["question"]) for row in found] == [("1", "Is it?")]
 
 
+HUB = {"pubid": 1, "question": "Is it?", "context": {"contexts": ["It is.", "So."]}}
+OPTIONS = {"id": "m", "question": "Which?", "opa": "w", "opb": "x", "opc": "y", "opd": "z"}
+ELSEWHERE: dict[str, tuple[Any, str, tuple[str, str]]] = {
+    "bioasq.json": (BIOASQ, "BioASQ Task B", ("Is it?", "It is.")),
+    "pubmedqa.json": (PUBMEDQA, "PubMedQA", ("Is it?", "It is. So.")),
+    "hub.json": ([HUB], "PubMedQA", ("Is it?", "It is. So.")),
+}
+
+
+class Heard(Listener):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Take a line."""
+        self.lines.append(line)
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.parametrize("dataset", ["notes", "medmcqa", "triage-sample"])
+def test_a_layout_is_read_whatever_the_model_was_trained_on_and_said(
+    tmp_path: Path, name: str, dataset: str
+) -> None:
+    content, title, row = ELSEWHERE[name]
+    (tmp_path / name).write_text(json.dumps(content))
+    output, heard = tmp_path / "out.jsonl", Heard()
+    model = model_folder(tmp_path / "model", dataset=dataset)
+    predict_file(PredictRequest(model, device="cpu"), tmp_path / name, output, heard)
+    first = json.loads(output.read_text().splitlines()[0])
+    assert (first["question"], first["context"]) == row
+    said = f"{name} has the layout of {title}, on which this model was not trained"
+    assert said in heard.lines
+
+
+def test_a_layout_that_has_not_what_the_model_needs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text(json.dumps([OPTIONS]))
+    with pytest.raises(UserError, match=r"\(layout of MedMCQA\): .*trained with contexts"):
+        predicted(tmp_path, tmp_path / "in.json", context=True)
+
+
+def test_a_table_with_the_columns_of_training_is_read_as_in_training(tmp_path: Path) -> None:
+    row = {"pubid": 1, "question": "Is it?", "context": '["It is."]', "final_decision": "yes"}
+    pd.DataFrame([row]).to_csv(tmp_path / "in.csv", index=False)
+    columns = {"question": "question", "context": "context"}
+    for dataset in ("pubmedqa", "notes"):
+        [found] = predicted(tmp_path, tmp_path / "in.csv", dataset=dataset, columns=columns)
+        assert (found["pubid"], found["context"]) == ("1", '["It is."]')
+        shutil.rmtree(tmp_path / "model")
+
+
 def test_medmcqa_in_its_own_columns_brings_its_options(tmp_path: Path) -> None:
     row = {"id": "m", "question": "Which?", "opa": "w", "opb": "x", "opc": "y", "opd": "z"}
     pd.DataFrame([{**row, "cop": -1, "exp": None}]).to_csv(tmp_path / "test.csv", index=False)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-from contextlib import ExitStack
 from datetime import datetime
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 
 from r2d_ray.cli.screen.event_file import JsonEvent, Stopped, finished, json_event
+from r2d_ray.cli.screen.event_out import EventOut
 from r2d_ray.cli.screen.lines import event_line
 from r2d_ray.cli.screen.state import StudyState
 from r2d_ray.cli.screen.terminal import StudyTable
-from r2d_ray.cli.screen.words import SAVED, STDOUT, STOPPING, plan_words
-from r2d_ray.errors import UserError
+from r2d_ray.cli.screen.words import SAVED, STOPPING, plan_words
 from r2d_ray.storage import printable
 from r2d_ray.study.progress.events import (
     Event,
@@ -60,8 +57,7 @@ class Progress:
         self.study = ""
         self.stopping = False
         self._lock = threading.Lock()  # the terminal is drawn by a thread of its own
-        self._closing = ExitStack()
-        self._events = self._opened(events) if events is not None else None
+        self._events = None if events is None else EventOut(events, self._warn)
         self._live: Live | None = None
 
     def __enter__(self) -> Progress:
@@ -75,7 +71,8 @@ class Progress:
             self._live.stop()
         if kind is not None and not issubclass(kind, Exception):
             self._tell(Stopped(**self._known()))  # by a signal
-        self._closing.close()
+        if self._events is not None:
+            self._events.close()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield what the terminal shows now."""
@@ -125,10 +122,12 @@ class Progress:
         if always or not self.quiet:
             self.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
+    def _warn(self, line: str) -> None:
+        self._say(line, always=True)
+
     def _tell(self, event: JsonEvent | None) -> None:
         if self._events is not None and event is not None:
-            self._events.write(event.model_dump_json() + "\n")
-            self._events.flush()
+            self._events.add(event.model_dump_json())
 
     def _known(self) -> dict[str, Any]:
         now = datetime.now().astimezone().isoformat(timespec="milliseconds")
@@ -136,13 +135,3 @@ class Progress:
 
     def _of_trial(self, event: Event) -> dict[str, Any]:
         return vars(self.state.trial(event.trial)) if isinstance(event, TrialEvent) else {}
-
-    def _opened(self, events: str) -> TextIO:
-        if events == STDOUT:
-            return sys.stdout
-        try:
-            return self._closing.enter_context(Path(events).open("a", encoding="utf-8"))
-        except OSError as error:
-            raise UserError(
-                f"--json-events {events}: {error.strerror} (allowed: a file, or - for stdout)"
-            ) from None

@@ -17,6 +17,15 @@ JSON_ENDINGS = (".json", ".json.gz")
 HEAD = 4096
 """Characters of a file in which its layout shows."""
 
+OWN_JSON = {
+    "bioasq": re.compile(r'\s*\{.*"questions"\s*:\s*\[\s*[{\]]', re.DOTALL),
+    "pubmedqa": re.compile(r'\s*\{\s*"[^"]*"\s*:\s*\{.*"(QUESTION|CONTEXTS)"\s*:', re.DOTALL),
+}
+"""How the JSON files of these sets begin, as no table does."""
+
+TITLES = {"bioasq": "BioASQ Task B", "pubmedqa": "PubMedQA", "medmcqa": "MedMCQA"}
+"""What a line for the user calls an official layout."""
+
 NAMES_SHOWN = 5
 """Files that a note or a refusal names."""
 
@@ -47,6 +56,13 @@ def has_key(file: Path, keys: Iterable[str]) -> bool:
     """Return whether one of these JSON keys stands at the beginning of a file."""
     names = "|".join(map(re.escape, keys))
     return re.search(rf'"(?:{names})"\s*:', head_of(file)) is not None
+
+
+def json_layout(path: Path) -> str | None:
+    """Return the set whose official JSON a file, or a file of a folder, is; None of any other."""
+    files = json_files(path) if os.path.isdir(path) else [path] if is_json(path) else []
+    heads = [head_of(file) for file in files]
+    return next((set_ for set_, own in OWN_JSON.items() if any(map(own.match, heads))), None)
 
 
 def is_table(path: Path, keys: Iterable[str]) -> bool:

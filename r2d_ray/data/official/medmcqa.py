@@ -27,14 +27,13 @@ def medmcqa_parts(parts: Parts, answered: bool = True) -> tuple[Parts, tuple[str
         UserError: for an answer that is no option, if the numbers do not tell whether they count
             from 0 or from 1, and where no record, or no training record, has an answer.
     """
-    records = [record for members in parts.values() for record in members]
-    if not records or not all("opa" in record.values for record in records):
+    if not has_own_columns(parts):
         return parts, ()
     if not answered:
         return {
             split: [_record(record, None) for record in members] for split, members in parts.items()
         }, ()
-    base = _answer_base(_answer(record) for record in records)
+    base = _answer_base(_answer(record) for members in parts.values() for record in members)
     kept = {
         split: [_record(record, base) for record in members if _answer(record) is not None]
         for split, members in parts.items()
@@ -56,6 +55,12 @@ def medmcqa_parts(parts: Parts, answered: bool = True) -> tuple[Parts, tuple[str
         kept["test"] = kept.pop("validation")
         notes.append("the test set has no answers: the development set is the test split")
     return {split: members for split, members in kept.items() if members}, tuple(notes)
+
+
+def has_own_columns(parts: Parts) -> bool:
+    """Return whether there are records and all have MedMCQA's own columns of options."""
+    records = [record for members in parts.values() for record in members]
+    return bool(records) and all(f"op{letter}" in r.values for r in records for letter in LETTERS)
 
 
 def _answer(record: Record) -> int | str | None:

@@ -11,8 +11,8 @@ from r2d_ray.data.columns import table_rows
 from r2d_ray.data.files import Parts, notes_of, read_json
 from r2d_ray.data.official.bioasq import bioasq_unlabelled, read_bioasq
 from r2d_ray.data.official.bioasq_files import TASK_B_KEYS
-from r2d_ray.data.official.layout import is_json, is_table
-from r2d_ray.data.official.medmcqa import medmcqa_parts
+from r2d_ray.data.official.layout import is_json, is_table, json_layout
+from r2d_ray.data.official.medmcqa import has_own_columns, medmcqa_parts
 from r2d_ray.data.official.pubmedqa import (
     PUBMEDQA_KEYS,
     has_hub_columns,
@@ -66,8 +66,32 @@ def in_official_columns(parts: Parts, named: str, beside: Path | None) -> Source
     return table_rows(parts, {})
 
 
-def unlabelled_rows(path: Path, dataset: str) -> SourceRows | None:
-    """Return the rows of official files that a model is asked to label; None for ordinary tables.
+def layout_of(path: Path, expected: str | None = None) -> str | None:
+    """Return the set whose official layout files have; None of ordinary tables.
+
+    Files are told by their own keys; those that have none of a set are what is `expected`, which
+    says what is wrong with them, unless they are tables.
+
+    Args:
+        path: A file or folder.
+        expected: The set that they should be of.
+    """
+    if not os.path.lexists(path):
+        return None
+    if found := json_layout(path):
+        return found
+    return expected if is_official(path, expected) else None
+
+
+def table_layout(parts: Parts) -> str | None:
+    """Return the set in whose own columns these records are; None of any other table."""
+    if has_hub_columns(parts):
+        return "pubmedqa"
+    return "medmcqa" if has_own_columns(parts) else None
+
+
+def unlabelled_rows(path: Path, named: str) -> SourceRows:
+    """Return the rows of official files that a model is asked to label.
 
     Of BioASQ the yes/no questions of any Task B file or folder, of PubMedQA every row of an
     official file (PQA-U, a test set), of a fold's folder or of the public copy, of MedMCQA every
@@ -76,25 +100,20 @@ def unlabelled_rows(path: Path, dataset: str) -> SourceRows | None:
 
     Args:
         path: A file or folder.
-        dataset: Name of the set that the model was trained on (`bioasq`, `pubmedqa-sample`, …).
+        named: The set whose layout it has.
 
     Raises:
         UserError: naming file and entry for what is no row of its layout.
     """
-    named = dataset.removesuffix(SAMPLE)
-    if not os.path.lexists(path):
-        return None
-    if is_official(path, named):
-        return bioasq_unlabelled(path) if named == "bioasq" else _pubmedqa_unlabelled(path)
-    if named not in ("pubmedqa", "medmcqa"):
-        return None
+    if named == "bioasq":
+        return bioasq_unlabelled(path)
+    if named == "pubmedqa" and layout_of(path, named):
+        return _pubmedqa_unlabelled(path)
     parts = read_parts(path)
-    if named == "pubmedqa" and has_hub_columns(parts):
+    if named == "pubmedqa":
         return SourceRows(unlabelled(hub_examples(parts)))
     own, _ = medmcqa_parts(parts, answered=False)
-    if named == "medmcqa" and own is not parts:
-        return SourceRows(table_rows(own, {}, labelled=False).rows)
-    return None
+    return SourceRows(table_rows(own, {}, labelled=False).rows)
 
 
 def _pubmedqa_unlabelled(path: Path) -> SourceRows:

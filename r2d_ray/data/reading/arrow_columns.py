@@ -34,7 +34,7 @@ def check_once(names: Sequence[str], header: str) -> None:
     """Raise UserError for a column that is there twice: a row would keep the last one silently."""
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{header}: column name {name!r} appears twice")
+            raise UserError(f"{header}: column name {name!r} appears twice (rename one)")
 
 
 @dataclass(frozen=True, slots=True)

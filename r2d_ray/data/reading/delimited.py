@@ -131,7 +131,7 @@ def _check_names(header: Sequence[str], where: str) -> None:
         raise UserError(f"{where}: NUL signs in the header: is the file UTF-16? (save it as UTF-8)")
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{where}: column name {name!r} appears twice")
+            raise UserError(f"{where}: column name {name!r} appears twice (rename one)")
     if not names:
         raise UserError(f"{where}: no column has a name")
 
