@@ -340,6 +340,22 @@ minutes on a CPU. `finetune`: pretrained weights and any data; its steps and len
 (search/budget.py). `paper`: the authors' budgets."""
 
 
+GPU_PEAK_FLOPS: Mapping[str, float] = {
+    "H200 NVL": 835e12,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,  # SXM
+    "A100": 312e12,
+    "L4": 121e12,
+    "A10G": 70e12,
+    "T4": 65e12,  # fp16: it has no bf16
+}
+"""Dense peak of a GPU in bf16, FLOP/s, by the words that the name which torch reports has; where
+several fit, the first. An estimate alone depends on it. Source: NVIDIA's data sheets, whose rates
+with sparsity are halved."""
+
+
 def may_use_hub(profile: str) -> bool:
     """Return whether runs under a profile may ask the Hugging Face hub: all but `embedded`."""
     return profile != "embedded"

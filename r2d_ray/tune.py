@@ -103,10 +103,10 @@ def table_lines(result: dict[str, Any]) -> list[str]:
     from r2d_ray.cli.console import result_lines
     from r2d_ray.cli.control_lines import absent_lines, with_verdict
     from r2d_ray.cli.tag_lines import search_tag_lines
-    from r2d_ray.evaluation.calibration_words import not_calibrated_lines
+    from r2d_ray.evaluation.calibration_words import exported_seed_lines, not_calibrated_lines
 
     lines = result_lines(result["test"], result.get("spread"))
-    lines += [*absent_lines(result), *not_calibrated_lines(result)]
+    lines += [*exported_seed_lines(result), *absent_lines(result), *not_calibrated_lines(result)]
     return [*with_verdict(result, lines, in_percent=False), *search_tag_lines(result)]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from r2d_ray.config import STAGE1_FIELDS, TrainConfig
+from r2d_ray.config import GPU_PEAK_FLOPS, STAGE1_FIELDS, TrainConfig
 from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.model.flops import Lengths, ModelShape, training_flops
@@ -19,19 +19,8 @@ from r2d_ray.model.t5 import architecture_of, count_parameters
 from r2d_ray.records import StudyInfo
 from r2d_ray.search.plan import StudyPlan
 
-PEAK_FLOPS = {
-    "H200": 989e12,
-    "H100": 989e12,  # SXM; the PCIe card has 756e12
-    "A100": 312e12,
-    "L4": 121e12,
-    "A10G": 70e12,
-    "T4": 65e12,  # fp16: it has no bf16
-}
-"""Dense peak FLOP/s of a GPU in bf16, by a word of the name that torch reports (NVIDIA's data
-sheets)."""
-
 USUAL_GPU = "A10G"
-"""Which GPU an estimate is made for where none is here, or one that `PEAK_FLOPS` lacks."""
+"""Which GPU an estimate is made for where none is here, or one that `GPU_PEAK_FLOPS` lacks."""
 
 UTILISATION = 0.15
 """Share of the peak that a training step reaches; assumed."""
@@ -80,9 +69,10 @@ def gpu_flops(name: str | None) -> tuple[float, str]:
     Args:
         name: As torch reports it, such as `NVIDIA A100-SXM4-40GB`; None where it is not known.
     """
-    words = re.split(r"\W+", name or "")
-    known = next((gpu for gpu in PEAK_FLOPS if gpu in words), USUAL_GPU)
-    return UTILISATION * PEAK_FLOPS[known], known
+    words = set(re.split(r"\W+", (name or "").lower()))
+    fitting = (gpu for gpu in GPU_PEAK_FLOPS if words.issuperset(gpu.lower().split()))
+    known = next(fitting, USUAL_GPU)
+    return UTILISATION * GPU_PEAK_FLOPS[known], known
 
 
 def search_estimate(plan: StudyPlan, capacity: Capacity, concurrency: int) -> Estimate:

@@ -22,6 +22,7 @@ from r2d_ray.errors import UserError, from_validation
 
 T = TypeVar("T")
 UTF8_MARK = b"\xef\xbb\xbf"
+AS_UTF8 = "(save the file as UTF-8; one of Windows: iconv -f WINDOWS-1252 -t UTF-8)"
 OTHER_FILES = {
     b"\xff\xfe": "the file is UTF-16 (save it as UTF-8)",
     b"\xfe\xff": "the file is UTF-16 (save it as UTF-8)",
@@ -146,7 +147,7 @@ def read_text(path: Path) -> str:
                 raise UserError(f"{path}: {said}") from None
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8 (save the file as UTF-8)"
+            f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8 {AS_UTF8}"
         ) from None
     if not text.strip():
         raise UserError(f"{path}: the file is empty")
@@ -240,6 +241,4 @@ def _decoded(data: bytes, where: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise UserError(
-            f"{where}: byte 0x{data[error.start]:02x} is not UTF-8 (save the file as UTF-8)"
-        ) from None
+        raise UserError(f"{where}: byte 0x{data[error.start]:02x} is not UTF-8 {AS_UTF8}") from None

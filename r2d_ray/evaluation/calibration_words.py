@@ -31,6 +31,18 @@ def arm_calibration_lines(result: Mapping[str, Any]) -> list[str]:
     return [*lines, *not_calibrated_lines(result)]
 
 
+def exported_seed_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return which seed's model is in best/ and what calibrates it, where a trial has several."""
+    if not result.get("spread"):
+        return []
+    said = f"best/ holds seed {result['config']['seed']} of the best trial, its best on validation"
+    found = result.get("calibration", {})
+    if "temperature" in found:
+        rows = f"{found['rows']} validation rows"
+        said += f"; predict uses its own temperature {found['temperature']:.2f}, fitted on {rows}"
+    return [said]
+
+
 def calibration_line(scores: Mapping[str, Any]) -> str | None:
     """Return a run's calibration in a line, None where it has none."""
     if "temperature" not in scores:
@@ -40,6 +52,8 @@ def calibration_line(scores: Mapping[str, Any]) -> str | None:
         f"validation): ECE {scores['ece']:.3f} -> {scores['ece_calibrated']:.3f}, "
         f"Brier {scores['brier']:.3f} -> {scores['brier_calibrated']:.3f}"
     )
+    if scores["ece_calibrated"] > scores["ece"]:
+        line += " (ECE rose, as it may by chance with few rows)"
     if "mean_cost" not in scores:
         return line
     return (

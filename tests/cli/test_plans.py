@@ -11,7 +11,7 @@ from conftest import toy_info, toy_rows, toy_splits
 from r2d_ray.cli.estimate import gpu_flops, rounds
 from r2d_ray.cli.plans import machine_lines
 from r2d_ray.compare import main as compare_main
-from r2d_ray.config import SCRATCH_MODELS, build_config
+from r2d_ray.config import GPU_PEAK_FLOPS, SCRATCH_MODELS, build_config
 from r2d_ray.data.encode import tokenizer_texts
 from r2d_ray.distributed import cluster
 from r2d_ray.distributed.cluster import Capacity
@@ -147,9 +147,17 @@ def test_the_model_card_says_that_weights_are_random(model: str) -> None:
         ("NVIDIA L4", 18.15, "L4"),
         ("NVIDIA L40S", 10.5, "A10G"),  # not an L4
         ("NVIDIA A10G", 10.5, "A10G"),
+        ("NVIDIA A10", 10.5, "A10G"),
         ("NVIDIA A100-SXM4-40GB", 46.8, "A100"),
+        ("NVIDIA A100-SXM4-80GB", 46.8, "A100"),
+        ("NVIDIA A100-PCIE-40GB", 46.8, "A100"),
+        ("NVIDIA A100 80GB PCIe", 46.8, "A100"),
         ("NVIDIA H100 80GB HBM3", 148.35, "H100"),
+        ("NVIDIA H100 PCIe", 113.4, "H100 PCIe"),
+        ("NVIDIA H100 NVL", 125.25, "H100 NVL"),
         ("NVIDIA H200", 148.35, "H200"),
+        ("NVIDIA H200 NVL", 125.25, "H200 NVL"),
+        ("Tesla V100-SXM2-16GB", 10.5, "A10G"),
         ("AMD Instinct MI300X", 10.5, "A10G"),
         (None, 10.5, "A10G"),
     ],
@@ -159,6 +167,14 @@ def test_the_rate_of_a_gpu_is_15_per_cent_of_its_peak(
 ) -> None:
     flops, known = gpu_flops(name)
     assert (flops / 1e12, known) == (pytest.approx(tera), gpu)
+
+
+def test_a_more_precise_name_of_a_gpu_stands_before_the_plain_one() -> None:
+    """The first name that fits is taken."""
+    names = [set(name.split()) for name in GPU_PEAK_FLOPS]
+    assert not any(
+        first < later for place, first in enumerate(names) for later in names[place + 1 :]
+    )
 
 
 def test_a_plan_says_on_which_gpu_its_hours_are(

@@ -5,7 +5,12 @@ import pytest
 from r2d_ray.cli.control_lines import absent_lines
 from r2d_ray.cli.plans import duration
 from r2d_ray.cli.tag_lines import arm_tag_lines, search_tag_lines
-from r2d_ray.evaluation.calibration_words import arm_calibration_lines, not_calibrated_lines
+from r2d_ray.evaluation.calibration_words import (
+    arm_calibration_lines,
+    calibration_line,
+    exported_seed_lines,
+    not_calibrated_lines,
+)
 
 NORTH = {
     "rows[site=north]": 49.0,
@@ -76,6 +81,29 @@ def test_why_there_is_no_calibration_is_one_line() -> None:
     assert not_calibrated_lines(open_) == ["calibration not applicable: labels are open"]
     assert not_calibrated_lines({"calibration": {"temperature": 2.0}}) == []
     assert not_calibrated_lines({}) == []
+
+
+def test_of_several_seeds_the_one_in_best_is_named_with_its_own_temperature() -> None:
+    result = {
+        "spread": {"best (trial 1)": {}},
+        "config": {"seed": 43},
+        "calibration": {"temperature": 1.25, "rows": 60},
+    }
+    assert exported_seed_lines(result) == [
+        "best/ holds seed 43 of the best trial, its best on validation; predict uses its own "
+        "temperature 1.25, fitted on 60 validation rows"
+    ]
+    assert exported_seed_lines({**result, "calibration": {"not_applicable": "open"}}) == [
+        "best/ holds seed 43 of the best trial, its best on validation"
+    ]
+    assert exported_seed_lines({"config": {"seed": 43}}) == []
+
+
+@pytest.mark.parametrize(("after", "rose"), [(0.2, False), (0.3, False), (0.31, True)])
+def test_an_ece_that_rose_is_said(after: float, rose: bool) -> None:
+    scores = {"temperature": 1.5, "ece": 0.3, "ece_calibrated": after}
+    line = calibration_line({**scores, "brier": 0.5, "brier_calibrated": 0.4})
+    assert (line or "").endswith(" (ECE rose, as it may by chance with few rows)") == rose
 
 
 def test_a_comparison_says_calibration_of_every_arm_or_why_it_has_none() -> None:
