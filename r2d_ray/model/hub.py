@@ -45,10 +45,7 @@ def weights_revision(name: str, revision: str | None) -> str | None:
         UserError: if neither has them, or the hub does not say.
     """
     if only_local(name):
-        cached = [
-            try_to_load_from_cache(name, file, revision=revision) for file in (WEIGHTS, INDEX)
-        ]
-        if any(isinstance(path, str) for path in cached):
+        if cached_folder(name, revision) is not None:
             return revision
         raise UserError(
             f"--model {name}: no {WEIGHTS} in the cache, and the hub cannot be reached "
@@ -71,6 +68,12 @@ def weights_revision(name: str, revision: str | None) -> str | None:
         f"--model {name}: the hub has no {WEIGHTS}{at} (allowed: a revision that has them: "
         "--model-revision REV, or a folder by save_pretrained)"
     )
+
+
+def cached_folder(name: str, revision: str | None) -> Path | None:
+    """Return the folder of the hub's cache here that has a model's safetensors, None if none."""
+    found = (try_to_load_from_cache(name, file, revision=revision) for file in (WEIGHTS, INDEX))
+    return next((Path(path).parent for path in found if isinstance(path, str)), None)
 
 
 def converted(hub: HfApi, name: str) -> str | None:

@@ -35,7 +35,8 @@ def with_model(config: TrainConfig, profile: str) -> TrainConfig:
             f"finetune or paper (embedded never uses the network; allowed: a folder, "
             f"{', '.join(SCRATCH_MODELS)})"
         )
-    from r2d_ray.model.hub import weights_revision
+    from r2d_ray.model.checkpoint import check_weights
+    from r2d_ray.model.hub import cached_folder, only_local, weights_revision
     from r2d_ray.model.t5 import check_checkpoint, load_tokenizer, whole_tokenizer
 
     if folder.is_dir():
@@ -44,6 +45,9 @@ def with_model(config: TrainConfig, profile: str) -> TrainConfig:
     check_checkpoint(config)
     revision = weights_revision(config.model, config.model_revision)
     config = config.model_copy(update={"model_revision": revision})
+    cached = cached_folder(config.model, revision)
+    if cached is not None and only_local(config.model):  # else what it lacks is downloaded
+        check_weights(cached, check_checkpoint(config))
     load_tokenizer(config, ())
     return config
 

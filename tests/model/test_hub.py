@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,12 +16,15 @@ from transformers import T5Config, T5ForConditionalGeneration
 from transformers.utils import hub as transformers_hub
 
 import r2d_ray
+from r2d_ray.comparison.plan import make_compare_plan
 from r2d_ray.config import PROFILES, TrainConfig, build_config, may_use_hub
 from r2d_ray.errors import UserError
-from r2d_ray.model.hub import CONVERTER, hub_answers
+from r2d_ray.model.hub import CONVERTER, cached_folder, hub_answers
 from r2d_ray.model.scratch import train_tokenizer
-from r2d_ray.model.t5 import load_weights
+from r2d_ray.model.t5 import load_model, load_tokenizer, load_weights
 from r2d_ray.search.checks import with_model
+from r2d_ray.search.plan import make_plan
+from r2d_ray.study.settings import CompareSettings, SearchSettings, build_settings
 
 COMMIT = "0" * 40
 WITHOUT = {"old", "converted", "imitated"}
@@ -185,3 +188,60 @@ def test_weights_of_the_hubs_own_converter_are_found_kept_in_the_config_and_load
 ) -> None:
     assert with_model(config("converted", asked), "finetune").model_revision == "refs/pr/2"
     load_weights("toy/converted", "refs/pr/2")
+
+
+def cut_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def of_another_size(file: Path) -> None:
+    values = json.loads((file.parent / "config.json").read_text())
+    (file.parent / "config.json").write_text(json.dumps({**values, "d_ff": 48}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (cut_off, "model.safetensors cannot be read as safetensors, it may be cut off"),
+        (of_another_size, "has shape [32, 16], config.json says [48, 16]"),
+    ],
+)
+def test_offline_the_weights_in_the_hubs_cache_are_compared_with_its_config(
+    hub: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    damage: Callable[[Path], None],
+    said: str,
+) -> None:
+    with_model(config("new"), "finetune")
+    load_weights("toy/new")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    hub_answers.cache_clear()
+    assert with_model(config("new"), "finetune").model == "toy/new"
+    cached = cached_folder("toy/new", None)
+    assert cached is not None
+    damage(cached / "model.safetensors")
+    with pytest.raises(UserError) as refused:
+        with_model(config("new"), "finetune")
+    assert said in str(refused.value)
+
+
+def test_plans_of_both_commands_carry_the_converters_revision_to_every_run(
+    hub: list[str], tmp_path: Path
+) -> None:
+    rows = [
+        {"question": f"Is case {n} urgent?", "label": ["yes", "no"][n % 2], "rationale": f"So {n}."}
+        for n in range(60)
+    ]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    asked = {"dataset": str(tmp_path / "rows.json"), "overrides": {"model": "toy/converted"}}
+    asked |= {"profile": "finetune", "storage_path": str(tmp_path / "studies")}
+    search = make_plan(build_settings(asked, SearchSettings))
+    compared = make_compare_plan(build_settings({**asked, "methods": ("r2d",)}, CompareSettings))
+    configs = [search.config, *(arm.config for arm in compared.arms)]
+    stored = [plan.info.config["model_revision"] for plan in (search, compared)]
+    assert {each.model_revision for each in configs} == {*stored} == {"refs/pr/2"}
+    assert all(
+        TrainConfig(**plan.info.config).model == "toy/converted" for plan in (search, compared)
+    )
+    for each in configs:  # what a worker does with it
+        load_model(each, load_tokenizer(each, ()))
