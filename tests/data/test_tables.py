@@ -482,3 +482,14 @@ def test_an_unreachable_hub_is_one_line(monkeypatch):
     message = r"^hub:some/set@v1: cannot be loaded: ConnectionError: no route$"
     with pytest.raises(UserError, match=message):
         hub_parts("some/set", None, "v1")
+
+
+def test_members_of_objects_are_listed_as_columns_names_them(tmp_path):
+    row = {"meta": {"id": 1, "by": {}}, "visit": {"Question": "a?", "text": "b"}, "label": "x"}
+    (tmp_path / "t.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(UserError) as refused:
+        table_rows(read_parts(tmp_path / "t.jsonl"), {})
+    assert str(refused.value).endswith(
+        "t.jsonl: no column 'question' (columns: meta.id, meta.by, visit.Question, visit.text, "
+        "label; name it with --columns question=visit.Question)"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -86,3 +86,13 @@ def _way(value: Any) -> str:
     if isinstance(value, float | Decimal):
         return f" ({value} has more digits than are exact: write it as text)"
     return ""
+
+
+def member_names(values: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    """Yield these columns; of one that holds an object its members instead, written with dots."""
+    for name in names:
+        inner = values.get(name)
+        if isinstance(inner, Mapping) and inner:
+            yield from (f"{name}.{member}" for member in member_names(inner, inner))
+        else:
+            yield name

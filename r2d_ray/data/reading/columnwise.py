@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from r2d_ray.data.examples import Example
 from r2d_ray.data.files import Record, Table, is_missing
-from r2d_ray.data.reading.cells import EVERY, find, members, text_of
+from r2d_ray.data.reading.cells import EVERY, find, member_names, members, text_of
 from r2d_ray.data.reading.choices import Options, options_of
 from r2d_ray.data.reading.folders import SPLIT_ALIASES
 from r2d_ray.data.reading.seen import TAG, ColumnCount, without_tags
@@ -77,7 +77,9 @@ class ColumnReader:
         for target in self.required:
             column = self.column(target)
             if not any(has_column(record, column) for record in table):
-                like = [n for n in table.columns if n.strip().casefold() == column.casefold()]
+                shown = shown_columns(table)
+                like = [n for n in shown if n.strip().casefold() == column.casefold()]
+                like += [n for n in shown if n.casefold().endswith(f".{column.casefold()}")]
                 named = (like[0] if like[0] == like[0].strip() else f'"{like[0]}"') if like else ""
                 remedy = f"name it with --columns {target}={named or 'COLUMN'}"
                 raise UserError(f"{no_column(table, column)}; {remedy})")
@@ -195,8 +197,13 @@ def has_column(record: Record, column: str) -> bool:
 
 def no_column(table: Table, column: str) -> str:
     """Return the beginning of an error, up to what can be done."""
-    known = printable(", ".join(table.columns[:COLUMNS_SHOWN]))
+    known = printable(", ".join(shown_columns(table)[:COLUMNS_SHOWN]))
     return f"{table.header}: no column {column!r} (columns: {known}"
+
+
+def shown_columns(table: Table) -> list[str]:
+    """Return a table's columns as `--columns` names them, by the objects of its first row."""
+    return list(member_names(table[0].values if table else {}, table.columns))
 
 
 def _lacking(table: Table, column: str, empty: Sequence[int]) -> str:
