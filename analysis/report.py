@@ -69,7 +69,6 @@ def write_report(
     if PAPER in places and _within(places[PAPER], places[REPORT]):
         raise UserError(f"--paper {paper}: within --out {out}, or around it (allowed: beside it)")
     studies = open_studies(folders)
-    _check_names(studies)
     parts = []
     with ExitStack() as stack:
         for kind, place in places.items():
@@ -82,22 +81,6 @@ def write_report(
 
 def _within(one: Path, other: Path) -> bool:
     return one.is_relative_to(other) or other.is_relative_to(one)
-
-
-def _check_names(studies: Sequence[Study]) -> None:
-    """Refuse two studies of one name: tables tell them apart by it.
-
-    Raises:
-        UserError: with the name and both folders.
-    """
-    seen: dict[str, Study] = {}
-    for study in studies:
-        first = seen.setdefault(study.info.name, study)
-        if first is not study:
-            raise UserError(
-                f"{study.folder}: named {study.info.name}, as {first.folder} is "
-                "(allowed: one study per name in a report)"
-            )
 
 
 def _write(

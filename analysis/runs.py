@@ -12,9 +12,11 @@ from typing import Any, Literal
 
 from analysis.studies import Study
 from r2d_ray.errors import UserError
-from r2d_ray.records import Prediction, TrialRecord
+from r2d_ray.records import Prediction, TrialRecord, rows_file
 
 WITHOUT_CONTEXT = "best without context"
+NO_RESULT = "the study has not ended, or the file was taken away; no control is known"
+NO_TEXTS = "what the test rows ask cannot be shown beside their predictions"
 SPLITS = {WITHOUT_CONTEXT: "test_without_context"}
 """The splits of runs that did not see the test rows as they are."""
 
@@ -40,6 +42,12 @@ class Run:
     seed: int | None
     record: TrialRecord | None
     scores: Mapping[str, Any]
+
+    @property
+    def stores(self) -> bool:
+        """Whether a study keeps its predictions: not those of majority and coin."""
+        written = self.name in SPLITS or self.name.startswith("bag of words")
+        return self.kind == "trained" or written or "rouge_l" in self.scores
 
     def predictions(self) -> tuple[Prediction, ...] | None:
         """Return what it answered, by test row; None if no such file is stored.
@@ -70,12 +78,22 @@ def runs_in(study: Study) -> tuple[Run, ...]:
     return (*trained, *_controls(study, study.result.get("controls", {})))
 
 
-def missing_predictions(study: Study) -> tuple[str, ...]:
-    """Return what must be said of a study's trained runs without a predictions file."""
-    bare = [
-        run.name for run in runs_in(study) if run.kind == "trained" and run.predictions() is None
-    ]
-    return (f"predictions on test are missing: {', '.join(bare)}",) if bare else ()
+def missing_files(study: Study) -> tuple[str, ...]:
+    """Return what must be said of a study's files that are not there, or hold nothing.
+
+    Raises:
+        UserError: for a line that is no prediction, with file and line.
+    """
+    stored = {run.name: run.predictions() for run in runs_in(study) if run.stores}
+    bare = [name for name, rows in stored.items() if rows is None]
+    empty = [name for name, rows in stored.items() if rows is not None and not rows]
+    texts = rows_file(study.folder / "predictions", "test")
+    return (
+        *([] if study.has_result else ["result.json is missing: " + NO_RESULT]),
+        *([f"predictions on test are missing: {', '.join(bare)}"] if bare else []),
+        *([f"predictions on test hold no row: {', '.join(empty)}"] if empty else []),
+        *([] if texts.exists() else [f"{texts.name} is missing: {NO_TEXTS}"]),
+    )
 
 
 def is_model(name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,11 @@ class Study:
     def is_comparison(self) -> bool:
         """Whether the study compares methods over seeds, rather than searches one."""
         return self.info.method == COMPARISON
+
+    @property
+    def has_result(self) -> bool:
+        """Whether the run wrote a result.json, as it does at its end."""
+        return (self.folder / "result.json").exists()
 
     @cached_property
     def result(self) -> dict[str, Any]:
@@ -104,6 +109,8 @@ def open_study(folder: Path) -> Study:
     """
     info = _read_info(folder)
     path = folder / ("oof.jsonl" if info.study.get("folds") else "records.jsonl")
+    if not path.exists() and not info.study.get("folds"):
+        raise UserError(f"{path} is missing (allowed: a study with its records)")
     records = tuple(sorted(read_jsonl(path, TrialRecord), key=lambda record: record.trial))
     if not records and info.study.get("folds"):
         raise UserError(
@@ -127,6 +134,8 @@ def open_study(folder: Path) -> Study:
 def open_studies(folders: Sequence[Path]) -> tuple[Study, ...]:
     """Return the studies of these folders, that may stand in one report.
 
+    Studies of one name are told apart by their folders: `NAME (FOLDER)`.
+
     Raises:
         UserError: as `open_study`; for a folder given twice, or two studies that give one data
             set's name to different rows.
@@ -142,7 +151,23 @@ def open_studies(folders: Sequence[Path]) -> tuple[Study, ...]:
                 f"{study.folder}: data {study.info.dataset} has content {study.info.data_hash}, "
                 f"but {first.info.data_hash} in {first.folder} (allowed: the same rows)"
             )
-    return studies
+    names = Counter(study.info.name for study in studies)
+    return tuple(
+        _renamed(study, studies) if names[study.info.name] > 1 else study for study in studies
+    )
+
+
+def _renamed(study: Study, studies: Sequence[Study]) -> Study:
+    """Return a study whose name says as much of its folder as no other study of that name has."""
+    others = [o.folder.resolve().parts for o in studies if o is not study and _same_name(o, study)]
+    parts = study.folder.resolve().parts
+    length = next(n for n in range(1, len(parts) + 1) if all(o[-n:] != parts[-n:] for o in others))
+    name = f"{study.info.name} ({'/'.join(parts[-length:])})"
+    return replace(study, info=study.info.model_copy(update={"name": name}))
+
+
+def _same_name(one: Study, other: Study) -> bool:
+    return one.info.name == other.info.name
 
 
 def _read_info(folder: Path) -> StudyInfo:

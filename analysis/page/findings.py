@@ -6,18 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from analysis.groups import groups_of
+from analysis.groups import groups_of, paired
 from analysis.page.control_words import BagOfWords, with_bag_of_words
 from analysis.page.words import Finding, Search, Setting, comparison_words, search_words
-from analysis.stats.intervals import paired_bootstrap
-from analysis.stats.row_sums import row_statistics
 from analysis.stats.significance import PRIMARY_METRIC, REFERENCE
 from analysis.studies import Study
 from analysis.tables.controls import BAG_OF_WORDS
 from analysis.tables.scores import SETTINGS
 from analysis.tables.table import Number, Table
-from r2d_ray.errors import UserError
-from r2d_ray.records import Prediction
 
 DIFFERENCES = "differences"
 """The table of every method minus the reference on the primary metric."""
@@ -79,7 +75,7 @@ def _setting(study: Study, rows: Sequence[Mapping[str, Any]]) -> Setting:
     planned = {*study.info.space.get("arms", []), *(record.arm for record in study.records)}
     return Setting(
         dataset=study.info.dataset,
-        rows=max((len(study.predictions(arm)) for arm in done), default=0),
+        rows=max((len(kept) for arm in done if (kept := study.stored(arm))), default=None),
         reference=REFERENCE,
         seeds=[int(row["seeds"]) for row in rows],
         arms=len(planned),
@@ -93,6 +89,7 @@ def _search(study: Study) -> Search:
     metric = str(study.info.space.get("metric", PRIMARY_METRIC))
     best = study.result.get("best_trial")
     record = next((r for r in study.done() if r.trial == best), None)
+    gain, seeds = _gain(study)
     return Search(
         study=study.info.name,
         method=study.info.method,
@@ -101,29 +98,18 @@ def _search(study: Study) -> Search:
         best=None if record is None else record.trial,
         metric=metric,
         value=None if record is None else record.metrics.get(metric),
-        gain=_gain(study),
+        gain=gain,
+        seeds=seeds,
     )
 
 
-def _gain(study: Study) -> Finding | None:
-    """Return best minus defaults on test, with the interval over test rows."""
-    scores = study.result.get("test", {})
-    names = {name.split(" (")[0]: name for name in reversed(scores)}  # means stand before seeds
-    if not {"best", "trial 0"} <= set(names):
-        return None
-    runs = [_seeds(study, scores, names[name]) for name in ("best", "trial 0")]
-    labels = [key[3:-1] for key in scores[names["best"]] if key.startswith("f1[")]
-    if not labels or not all(map(all, runs)) or len({row.group for row in runs[0][0]}) < 2:
-        return None
-    try:
-        best, first = ([row_statistics(r, PRIMARY_METRIC, labels) for r in seeds] for seeds in runs)
-        found = paired_bootstrap(best, first)
-    except ValueError as error:
-        raise UserError(f"{study.folder}: best against trial 0: {error}") from None
-    return Finding("best", found.estimate, found.low, found.high, None, None)
-
-
-def _seeds(study: Study, scores: Mapping[str, Any], row: str) -> list[tuple[Prediction, ...]]:
-    """Return the test predictions of a row of the result table, one by seed where it is a mean."""
-    names = [name for name in scores if name.startswith(f"{row}, seed ")] or [row]
-    return [study.predictions(name) for name in names]
+def _gain(study: Study) -> tuple[Finding | None, int]:
+    """Return best minus defaults on test with the interval over test rows and seeds, and these."""
+    groups = {group.name.split(" (")[0]: group for group in groups_of(study)}
+    if not {"best", "trial 0"} <= set(groups):
+        return None, 0
+    found = paired(groups["best"], groups["trial 0"], PRIMARY_METRIC)
+    if found is None:
+        return None, 0
+    gain = Finding("best", found.estimate, found.low, found.high, None, None)
+    return gain, len(found.per_seed)

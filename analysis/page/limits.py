@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.groups import FEW_SEEDS, Group, groups_of, labels_of, notes_on
-from analysis.runs import missing_predictions
+from analysis.runs import missing_files
 from analysis.studies import Study
 from analysis.tables.controls import BAG_OF_WORDS
 
@@ -23,7 +23,7 @@ def limits(study: Study) -> tuple[str, ...]:
     groups = groups_of(study)
     return (
         *notes_on(groups, seeds=study.is_comparison),
-        *missing_predictions(study),
+        *missing_files(study),
         *_of_result(study),
         *_of_data(study),
         *([study.info.random_weights] if study.info.random_weights else []),
@@ -34,9 +34,7 @@ def limits(study: Study) -> tuple[str, ...]:
 
 
 def _of_result(study: Study) -> list[str]:
-    """Return what a study's own result says against it, or that there is none."""
-    if not (study.folder / "result.json").exists() and not study.result:
-        return ["result.json is missing: the study has not ended, or the file was taken away"]
+    """Return what a study's own result says against it."""
     found = []
     verdict = study.result.get(BAG_OF_WORDS)
     if isinstance(verdict, Mapping) and verdict.get("beaten") is False:

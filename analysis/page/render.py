@@ -20,6 +20,7 @@ from markupsafe import Markup
 from analysis import names
 from analysis.page.limits import limits
 from analysis.page.predictions import RIGHT_PER_RUN, Held, browser, embedded
+from analysis.page.tables import on_page
 from analysis.pictures.style import Picture
 from analysis.studies import Study
 from analysis.tables.cells import heading, is_numeric, shown
@@ -30,8 +31,6 @@ from r2d_ray.errors import UserError
 MAX_BYTES = 15_000_000
 SLACK_BYTES = 20_000  # the table of what the browser holds, and its own words
 MAX_SVG_BYTES = 300_000  # a picture with more marks than this goes into the page as PNG
-ALIKE = ("study", "dataset", "model")
-"""Columns that often say the same in every row: then it is said once, above the table."""
 
 _MARKUP = re.compile(r"<(?!/?(?:b|i|br|sub|sup|extra)\s*/?>)")
 
@@ -83,7 +82,7 @@ def _values(content: Content) -> dict[str, Any]:
         "summary": [names.in_words(words) for words in content.summary],
         "limits": [(s.info.name, notes) for s in content.studies if (notes := limits(s))],
         "studies": [{"name": s.info.name, "facts": _facts(s)} for s in content.studies],
-        "tables": [{"shared": _shared(table), "table": table} for table in content.tables],
+        "tables": [on_page(table) for table in content.tables],
         "empty_tables": [
             (f"table-{table.name}", f"{table.title}: {'; '.join(table.notes)}")
             for table in content.tables
@@ -135,18 +134,6 @@ def _environment() -> Environment:
 def _shown(value: Cell | Number, column: Column) -> str:
     """Return a cell in words; settings keep the names that flags and files take."""
     return names.run(shown(value)) if column.key == "method" else shown(value)
-
-
-def _shared(table: Table) -> dict[str, str]:
-    """Return what all rows have in common, by column key, in words for above the table."""
-    if len(table.rows) < 2:
-        return {}
-    found = {}
-    for column in table.columns:
-        values = {shown(row.get(column.key)) for row in table.rows}
-        if column.key in ALIKE and len(values) == 1:
-            found[column.key] = f"{heading(column)}: {values.pop()}"
-    return found
 
 
 def _kind(table: Table, column: Column) -> Markup:

@@ -49,13 +49,14 @@ class Finding:
 class Setting:
     """What a comparison's findings rest on.
 
-    `seeds` are the numbers of common seeds behind the findings; `untested` the methods whose
-    labels were sampled, but of whose prompts fewer than 2 % had another label for it; of `arms`
-    planned ones, `absent` failed or have not run. `points` are the reference's settings of a grid.
+    `rows` is None without stored predictions; `seeds` are the numbers of common seeds behind the
+    findings; `untested` the methods whose labels were sampled, but of whose prompts fewer than 2 %
+    had another label for it; of `arms` planned ones, `absent` failed or have not run. `points` are
+    the reference's settings of a grid.
     """
 
     dataset: str
-    rows: int
+    rows: int | None
     reference: str
     seeds: Sequence[int]
     arms: int
@@ -68,8 +69,8 @@ class Setting:
 class Search:
     """What a search found: its trials by status, the best one, and what it is on test.
 
-    `gain` is best minus defaults (trial 0) on test, None where the defaults are the best or
-    nothing was predicted.
+    `gain` is best minus defaults (trial 0) on test, of so many `seeds` each, None where the
+    defaults are the best or nothing was predicted.
     """
 
     study: str
@@ -80,6 +81,7 @@ class Search:
     metric: str
     value: float | None
     gain: Finding | None = None
+    seeds: int = 1
 
 
 def comparison_words(setting: Setting, findings: Sequence[Finding]) -> list[str]:
@@ -116,11 +118,14 @@ def search_words(search: Search) -> list[str]:
         said = f"On test it is {verdict} than the default setting: {change}."
     else:
         said = f"On test it does not differ significantly from the default setting: {change}."
+    if search.seeds > 1:
+        return [f"{best} {said} Each was trained with {search.seeds} seeds."]
     return [f"{best} {said} One seed each, so the interval reflects the spread of test rows only."]
 
 
 def _verdict(setting: Setting, findings: Sequence[Finding]) -> str:
-    where = f"On the {setting.rows:,} test rows of {setting.dataset}"
+    count = "" if setting.rows is None else f"{setting.rows:,} "
+    where = f"On the {count}test rows of {setting.dataset}"
     if not findings and setting.points:
         return (
             f"{where}, only {setting.reference} was run, in {setting.points} settings besides its "

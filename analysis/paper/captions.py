@@ -8,6 +8,8 @@ from analysis.tables.table import Table
 CAPTIONS = {
     "main": "Methods on the test set: mean ± standard deviation over seeds, with the 95 % interval "
     "of macro-F1 in brackets",
+    "joint": "Methods by data set on the test sets: mean ± standard deviation over seeds, with the "
+    "95 % interval of macro-F1 in brackets",
     "differences": "Macro-F1 of each method minus that of R2D, in points, with 95 % intervals and "
     "the tests of the family",
     "other_differences": "Other scores of each method minus those of R2D, with 95 % intervals over "
@@ -28,6 +30,8 @@ CAPTIONS = {
     "per_class": "Scores by class on the test set",
     "sub_populations": "Scores by sub-population of the test set, with 95 % intervals",
     "calibration": "Calibration of the label probabilities, and outputs outside the label set",
+    "confidence": "Errors on the test set by confidence: fifths of the rows from the least sure to "
+    "the surest, and sub-populations",
     "searches": "Searches: the best trial and trial 0, which has the default settings; one seed "
     "each",
     "settings": "Settings: what was searched or set, the default, and the value used",

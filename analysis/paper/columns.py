@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from analysis import names
 from analysis.paper.decimals import decimals
 from analysis.paper.widths import lines, width
-from analysis.tables.cells import NOT_THERE, heading, is_numeric, shown
+from analysis.tables.cells import heading, is_numeric, shown
 from analysis.tables.table import Cell, Column, Number, Table
 
 NARROWEST = 44.0  # points that a column of words keeps
@@ -93,26 +93,15 @@ class Set:
 
 
 def columns_set(table: Table) -> tuple[Set, ...]:
-    """Return a table's columns, but for those that say n/a in every row."""
+    """Return a table's columns."""
     telling = _telling(table)
     found = []
     for column in table.columns:
         values = [row.get(column.key) for row in table.rows]
-        if all(shown(value) == NOT_THERE for value in values):
-            continue
         numeric = is_numeric(table, column)
         cells = _numbers(column, values) if numeric else _texts(column, values)
         found.append(Set(column.key, _head(column), cells, not numeric, column.key in telling))
     return tuple(found)
-
-
-def never_there(table: Table) -> list[str]:
-    """Return the heads of columns that say n/a in every row."""
-    return [
-        _head(column)
-        for column in table.columns
-        if all(shown(row.get(column.key)) == NOT_THERE for row in table.rows)
-    ]
 
 
 def _telling(table: Table) -> set[str]:

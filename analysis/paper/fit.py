@@ -11,10 +11,10 @@ from typing import Literal
 
 from analysis import names
 from analysis.paper.captions import caption
-from analysis.paper.columns import Set, columns_set, never_there
+from analysis.paper.columns import Set, columns_set
 from analysis.paper.letters import said, written_out
 from analysis.paper.widths import lines
-from analysis.tables.cells import NOT_THERE, one_line
+from analysis.tables.cells import NOT_THERE, one_line, without_absent
 from analysis.tables.table import Table
 
 COLUMN, PAGE = 234.0, 480.0  # points of a column and of the page's width, with a little to spare
@@ -47,11 +47,10 @@ class Sheet:
 
 def sheets(table: Table) -> tuple[Sheet, ...]:
     """Return a table in as many parts as it takes for each to fit; none of one without values."""
+    table = without_absent(table)
     if not table.rows:
         return ()
     columns = columns_set(table)
-    if not columns:
-        return ()
     shared = _shared(columns, len(table.rows))
     title = ". ".join([caption(table), *_told(shared)])
     shown = tuple(column for column in columns if column not in shared)
@@ -99,11 +98,8 @@ def _told(shared: Sequence[Set]) -> list[str]:
 
 
 def _notes(table: Table, columns: Sequence[Set]) -> tuple[str, ...]:
-    absent = never_there(table)
     texts = [text for column in columns for text in (column.head, *column.cells)]
     notes = [names.in_words(one_line(note)) for note in table.notes]
-    if absent:
-        notes.append(f"left out, n/a in every row: {', '.join(absent)}")
     spelt = said(written_out([*texts, *notes]))
     return (*notes, *([spelt] if spelt else []))
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from analysis.groups import Group, Score
 from analysis.studies import Study
-from analysis.tables.score_rows import Row, score_table
-from analysis.tables.table import Number, Table
+from analysis.tables.score_rows import control_rows, score_table
+from analysis.tables.table import Table
 
 CALIBRATION = (
     Score("ece", "ECE, %"),
@@ -29,10 +29,11 @@ TITLE = "Calibration of the label probabilities, and outputs outside the label s
 
 
 def calibration_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:
-    """Return the calibration of every method over seeds and of every model that a search tested."""
-    tested = [row for study in studies if not study.is_comparison for row in _tested(study)]
+    """Return the calibration of every model over seeds, then of controls with probabilities."""
+    found = (row for study in studies for row in control_rows(study, CALIBRATION))
+    controls = [row for row in found if "ece" in row]
     reason = "no run has test scores"
-    table = score_table("calibration", TITLE, groups, CALIBRATION, reason, tested)
+    table = score_table("calibration", TITLE, groups, CALIBRATION, reason, controls)
     fitted = any("temperature" in row for row in table.rows)
     return Table(
         table.name,
@@ -41,19 +42,3 @@ def calibration_table(studies: Sequence[Study], groups: Sequence[Group]) -> Tabl
         table.rows,
         (*table.notes, FITTED) if fitted else table.notes,
     )
-
-
-def _tested(study: Study) -> list[Row]:
-    """Return the rows of a search's models that were scored on test with probabilities."""
-    rows: list[Row] = []
-    for name, scores in study.result.get("test", {}).items():
-        row: Row = {
-            score.key: Number(float(value), factor=score.factor, digits=score.digits)
-            for score in CALIBRATION
-            if isinstance(value := scores.get(score.key), int | float)
-        }
-        if "ece" in row and "generated_agreement" in scores:  # a model, no control
-            row |= {"dataset": study.info.dataset, "model": str(study.info.config["model"])}
-            row |= {"method": f"{study.info.method}, {name}", "setting": "default"}
-            rows.append(row | {"source": "first", "study": study.info.name, "seeds": 1})
-    return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from analysis.tables.table import Cell, Column, Number, Table
 
@@ -53,3 +54,20 @@ def rounded(value: float | None, like: Number) -> str:
 def one_line(text: str) -> str:
     """Return the text on one line."""
     return " ".join(text.split())
+
+
+def without_absent(table: Table) -> Table:
+    """Return the table without the columns that are n/a in every row, and a note that names them.
+
+    Without any other column it has no rows either.
+    """
+    absent = [
+        column
+        for column in table.columns
+        if all(shown(row.get(column.key)) == NOT_THERE for row in table.rows)
+    ]
+    if not absent:
+        return table
+    note = f"left out, n/a in every row: {', '.join(heading(column) for column in absent)}"
+    kept = tuple(column for column in table.columns if column not in absent)
+    return replace(table, columns=kept, rows=table.rows if kept else (), notes=(*table.notes, note))

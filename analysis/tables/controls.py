@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.groups import Group, Score, labels_of, notes_on, over_seeds, runs_of
-from analysis.runs import is_model
+from analysis.runs import Run, runs_in
 from analysis.stats.intervals import Difference, paired_bootstrap
-from analysis.stats.row_sums import Statistics, row_statistics
+from analysis.stats.row_sums import row_statistics
 from analysis.studies import Study
 from analysis.tables.differences import shown_difference
 from analysis.tables.score_rows import (
     SEEDS,
     Row,
     columns_of,
+    control_rows,
     nothing,
     who,
     who_columns,
@@ -46,7 +46,7 @@ def controls_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:
         "Controls: what remains without a part of the method, or the whole",
     )
     shown = [g for g in groups if _beside_controls(g)]
-    trivial = [row for study in studies for row in _trivial(study)]
+    trivial = [row for study in studies for row in control_rows(study, (*MAIN, ROUGE_L))]
     if not trivial and all(group.searched or group.method == "r2d" for group in shown):
         return nothing(name, title, "no control was run in these studies")
     rows = [
@@ -78,33 +78,6 @@ def _not_applicable(studies: Sequence[Study]) -> list[str]:
     ]
 
 
-def _trivial(study: Study) -> list[Row]:
-    """Return the rows of answers that nobody had to train, from a study's result.json."""
-    if study.is_comparison:
-        found = study.result.get("controls", {})
-    else:
-        found = {
-            f"{study.info.method}, {name}" if name == "best without context" else name: scores
-            for name, scores in study.result.get("test", {}).items()
-            if not is_model(name)
-        }
-    rows = []
-    for name, scores in found.items():
-        row: Row = {"dataset": study.info.dataset, "method": name, "study": study.info.name}
-        for score in (*MAIN, ROUGE_L):
-            value = scores.get(score.key)
-            if value is None:
-                continue
-            if not isinstance(value, int | float) or not math.isfinite(value):
-                raise UserError(
-                    f"{study.folder / 'result.json'}: {name}: {score.key} = {value!r} "
-                    "(allowed: a finite number)"
-                )
-            row[score.key] = Number(float(value), factor=score.factor, digits=score.digits)
-        rows.append(row)
-    return rows
-
-
 def bag_of_words_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:
     """Return every trained model minus its study's bag of words, the best on validation of two."""
     title = "Against a bag of words with logistic regression, on test: differences [95 % interval]"
@@ -119,9 +92,14 @@ def bag_of_words_table(studies: Sequence[Study], groups: Sequence[Group]) -> Tab
         else:
             mine = [group for group in groups if group.study is study]
             rows += _against(study, found, mine)
-            scores = study.result.get("controls" if study.is_comparison else "test", {})
-            setting = scores.get(found["control"], {}).get("setting")
-            notes.append(f"{study.info.name}: {found['control']}: {setting}")
+            control = control_of(study)
+            setting = control.scores.get("setting") if control else None
+            notes.append(f"{study.info.name}: {found['control']}: {setting or 'setting not known'}")
+            if control is None or control.predictions() is None:
+                notes.append(
+                    f"{study.info.name}: predictions of {found['control']} on test are missing, "
+                    "so there is no difference"
+                )
     if not rows:
         return nothing(BAG_OF_WORDS, title, "; ".join(notes) or "no study")
     columns = (
@@ -137,67 +115,48 @@ def bag_of_words_table(studies: Sequence[Study], groups: Sequence[Group]) -> Tab
     return Table(BAG_OF_WORDS, title, columns, tuple(rows), tuple(notes))
 
 
+def control_of(study: Study) -> Run | None:
+    """Return a study's bag of words, of two the one that its result names; None without one."""
+    found = study.result.get(BAG_OF_WORDS)
+    name = found.get("control") if isinstance(found, Mapping) else None
+    return next((r for r in runs_in(study) if r.kind == "control" and r.name == name), None)
+
+
 def _against(study: Study, found: Mapping[str, Any], groups: Sequence[Group]) -> list[Row]:
     """Return the lines of one study's models."""
     score = LABEL_SCORES[found["metric"]]
-    control = f"control {found['control']}"
-    control_score = Number(float(found["control_score"]), factor=score.factor, digits=score.digits)
+    control = Number(float(found["control_score"]), factor=score.factor, digits=score.digits)
     rows: list[Row] = []
-    for name, runs, mean, labels in _models(study, groups, score):
-        difference = _paired(study, control, name, runs, score, labels)
+    for group in groups:
+        mean = over_seeds(group, score)
+        if mean is None:
+            continue
+        difference = _paired(group, score)
         rows.append(
             {
                 "dataset": study.info.dataset,
-                "method": name,
+                "method": group.name,
                 "study": study.info.name,
-                "seeds": max(1, len(runs)),
+                "seeds": len(group.done),
                 "metric": score.heading.removesuffix(", %"),
                 "score": mean,
-                "control": control_score,
+                "control": control,
                 "difference": shown_difference(difference, score) if difference else None,
             }
         )
     return rows
 
 
-Model = tuple[str, list[Statistics], Number, list[str]]
-"""A name, its runs by seed (none without stored predictions), its score and the label set."""
-
-
-def _models(study: Study, groups: Sequence[Group], score: Score) -> list[Model]:
-    """Return the trained models of a study that have this score."""
-    if study.is_comparison:
-        return [
-            (group.name, list(runs_of(group, score.key).values()), mean, labels_of(records[0]))
-            for group in groups
-            if (records := list(group.done.values()))
-            and (mean := over_seeds(group, score)) is not None
-        ]
-    models = []
-    for name, scores in study.result.get("test", {}).items():
-        value = scores.get(score.key)
-        if is_model(name) and isinstance(value, int | float):
-            labels = [key[3:-1] for key in scores if key.startswith("f1[")]
-            rows = study.predictions(name)
-            runs = [row_statistics(rows, score.key, labels)] if rows and labels else []
-            mean = Number(float(value), factor=score.factor, digits=score.digits)
-            models.append((name, runs, mean, labels))
-    return models
-
-
-def _paired(
-    study: Study,
-    control: str,
-    name: str,
-    runs: Sequence[Statistics],
-    score: Score,
-    labels: Sequence[str],
-) -> Difference | None:
+def _paired(group: Group, score: Score) -> Difference | None:
     """Return model minus control on the same rows; None without predictions or a second group."""
-    rows = study.predictions(control)
-    if not rows or not runs or len(set(runs[0].groups)) < 2:
+    control = control_of(group.study)
+    rows = control.predictions() if control else None
+    runs = list(runs_of(group, score.key).values())
+    if not control or not rows or not runs or len(set(runs[0].groups)) < 2:
         return None
+    labels = labels_of(next(iter(group.done.values())))
     try:
-        return paired_bootstrap(runs, [row_statistics(rows, score.key, list(labels))] * len(runs))
+        return paired_bootstrap(runs, [row_statistics(rows, score.key, labels)] * len(runs))
     except ValueError as error:
-        raise UserError(f"{study.folder}: {name} against {control}: {error}") from None
+        where = f"{group.study.folder}: {group.name} against control {control.name}"
+        raise UserError(f"{where}: {error}") from None

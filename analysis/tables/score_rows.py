@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from analysis.groups import Group, Score, notes_on, over_seeds
+from analysis.runs import WITHOUT_CONTEXT, runs_in
+from analysis.studies import Study
 from analysis.tables.table import Cell, Column, Number, Table
+from r2d_ray.errors import UserError
 
 Row = dict[str, Cell | Number]
 
@@ -43,6 +47,32 @@ SEEDS = Column("seeds", "Seeds")
 def columns_of(scores: Iterable[Score]) -> tuple[Column, ...]:
     """Return a column per score."""
     return tuple(Column(score.key, score.heading) for score in scores)
+
+
+def control_rows(study: Study, scores: Sequence[Score]) -> list[Row]:
+    """Return a line per control of a study; a score that it does not have is not in its line.
+
+    Raises:
+        UserError: for a score that is no finite number.
+    """
+    rows: list[Row] = []
+    for run in runs_in(study):
+        if run.kind != "control":
+            continue
+        name = f"{study.info.method}, {run.name}" if run.name == WITHOUT_CONTEXT else run.name
+        row: Row = {"dataset": study.info.dataset, "method": name, "study": study.info.name}
+        for score in scores:
+            value = run.scores.get(score.key)
+            if value is None:
+                continue
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise UserError(
+                    f"{study.folder / 'result.json'}: {run.name}: {score.key} = {value!r} "
+                    "(allowed: a finite number)"
+                )
+            row[score.key] = Number(float(value), factor=score.factor, digits=score.digits)
+        rows.append(row)
+    return rows
 
 
 def score_table(

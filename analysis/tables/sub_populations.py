@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from analysis.groups import Group, Score, labels_of, notes_on
-from analysis.runs import is_model
 from analysis.stats.intervals import hierarchical_interval, mean_sd
 from analysis.stats.row_sums import Statistics, row_statistics
 from analysis.stats.row_sums import mean as mean_of
 from analysis.studies import Study
-from analysis.tables.controls import BAG_OF_WORDS
+from analysis.tables.controls import control_of
 from analysis.tables.score_rows import SEEDS, Row, columns_of, nothing
 from analysis.tables.table import Column, Number, Table
 from r2d_ray.errors import UserError
@@ -116,21 +115,13 @@ def _small(rows: Sequence[Row]) -> list[str]:
 
 def _scored(study: Study, groups: Sequence[Group]) -> list[Scored]:
     """Return the models of a study, then its bag of words, the best on validation of two."""
-    if study.is_comparison:
-        found = [_arm(study, group) for group in groups if group.done]
-    else:
-        found = _models(study)
-    verdict = study.result.get(BAG_OF_WORDS)
-    name = verdict.get("control") if isinstance(verdict, Mapping) else None
-    if found and isinstance(name, str):
-        scores = study.result.get("controls" if study.is_comparison else "test", {})
-        rows = study.predictions(f"control {name}")
-        labels, where = found[0].labels, f"{study.folder}: control {name}"
-        costs = _costs(study)
-        one = Scored(
-            name, [scores.get(name, {})], [rows] if rows else [], labels, where, costs, False
-        )
-        found.append(one)
+    found = [_arm(study, group) for group in groups if group.done]
+    control = control_of(study)
+    if found and control:
+        rows = control.predictions()
+        labels, where = found[0].labels, f"{study.folder}: control {control.name}"
+        costs, kept = _costs(study), [rows] if rows else []
+        found.append(Scored(control.name, [control.scores], kept, labels, where, costs, False))
     return found
 
 
@@ -150,24 +141,6 @@ def _arm(study: Study, group: Group) -> Scored:
 def _costs(study: Study) -> Mapping[str, Mapping[str, float]]:
     """Return what a study's errors cost, by gold and decided label; empty where not given."""
     return study.info.study.get("costs") or {}
-
-
-def _models(study: Study) -> list[Scored]:
-    """Return the models of a search on the whole input, the seeds of one trial together."""
-    test = study.result.get("test", {})
-    seeds: dict[str, list[str]] = {}
-    for name in filter(is_model, test):
-        base, mark, _ = name.rpartition(", seed ")
-        seeds.setdefault(base if mark else name, []).extend([name] if mark else [])
-    found = []
-    for base, members in seeds.items():
-        names = members or [base]
-        rows = [study.predictions(name) for name in names]
-        labels = [key[3:-1] for key in test[names[0]] if key.startswith("f1[")]
-        scores, where = [test[name] for name in names], f"{study.folder}: {base}"
-        rows = rows if all(rows) else []
-        found.append(Scored(base, scores, rows, labels, where, _costs(study)))
-    return found
 
 
 def _rows(study: Study, scored: Sequence[Scored]) -> list[Row]:

@@ -8,6 +8,7 @@ from made_studies import HALF, RIGHT, predictions
 from studies_by_hand import SEARCH
 from test_report_tables import HALF_F1, NONE, controls_study, said, tables_of
 
+from analysis.groups import groups_of
 from analysis.page.control_words import BagOfWords, with_bag_of_words
 from analysis.page.findings import summarise
 from analysis.page.words import Finding
@@ -76,6 +77,7 @@ def test_without_its_predictions_a_bag_of_words_has_a_score_and_no_interval(tmp_
     prediction_file(made.folder / "predictions", f"control {BAG}", "test").unlink()
     [r2d, *_] = tables_of(made)["bag_of_words"].rows
     assert (r2d["control"].mean, r2d["difference"]) == (HALF_F1, None)
+    assert said(tables_of(made)["bag_of_words"], f"predictions of {BAG} on test are missing")
 
 
 def test_a_search_pairs_its_best_and_its_defaults(tmp_path) -> None:
@@ -91,9 +93,11 @@ def test_a_search_pairs_its_best_and_its_defaults(tmp_path) -> None:
     for name, labels in {**names, f"control {BAG}": HALF}.items():
         file = prediction_file(tmp_path / "predictions", name, "test")
         write_jsonl(file, predictions(labels))
-    (tmp_path / "result.json").write_text(json.dumps({"test": test, "bag_of_words": found}))
+    (tmp_path / "result.json").write_text(
+        json.dumps({"best_trial": 1, "test": test, "bag_of_words": found})
+    )
     made = replace(SEARCH, folder=tmp_path)
-    table = bag_of_words_table([made], [])
+    table = bag_of_words_table([made], groups_of(made))
     rows = table.rows
     assert [row["method"] for row in rows] == ["best (trial 1)", "trial 0 (the defaults)"]
     assert [row["difference"].mean for row in rows] == [pytest.approx(1 - HALF_F1), 0]

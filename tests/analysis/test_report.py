@@ -1,6 +1,7 @@
 """`python -m analysis`: a whole report or one clear line, and nothing half-written."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -256,14 +257,44 @@ def test_two_studies_on_different_data_are_refused(
     assert "has content fedcba9876543210, but 0123456789abcdef" in err
 
 
-def test_two_studies_of_one_name_are_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [
+        (("small", "other"), ["small (small)", "small (other)"]),
+        (("a/small", "b/small"), ["small (a/small)", "small (b/small)"]),
+        (("a/small", "small"), ["small (a/small)", "small ({root}/small)"]),
+    ],
+)
+def test_two_studies_of_one_name_are_told_apart_by_their_folders(
+    tmp_path: Path, capsys: Capsys, places: tuple[str, str], names: list[str]
 ) -> None:
-    one = write_comparison(tmp_path)
-    other = write_comparison(tmp_path, name="other", changes={"name": "small"})
-    code, _, err = run(capsys, one, other, "--out", tmp_path / "report")
-    assert code == 2
-    assert "named small" in err
+    made = [write_comparison(tmp_path, name=x, changes={"name": "small"}) for x in places]
+    code, _, _ = run(capsys, *made, "--out", tmp_path / "report")
+    assert code == 0
+    marker = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert marker["studies"] == [name.format(root=tmp_path.name) for name in names]
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert all(f"<h3>{name}</h3>" in page for name in marker["studies"])
+
+
+def test_settings_that_all_share_are_folded_on_the_page_and_whole_in_the_files(
+    written: Path,
+) -> None:
+    page = (written / "index.html").read_text(encoding="utf-8")
+    table = (written / "tables" / "settings.csv").read_text(encoding="utf-8")
+    count = table.count("the same for all")
+    assert count > 40
+    (fold,) = re.findall(r"<summary>(.* the same for all)</summary>\s*<p>(.*)</p>", page)
+    assert fold[0] == f"{count} settings are the same for all"
+    assert "; max_input_length 64;" in fold[1]
+    assert "the same for all</td>" not in page
+
+
+def test_a_column_that_is_nowhere_known_is_left_out_and_named(written: Path) -> None:
+    text = (written / "tables" / "main.md").read_text(encoding="utf-8")
+    head = next(line for line in text.splitlines() if line.startswith("| Data"))
+    assert "BERTScore" not in head
+    assert "- left out, n/a in every row: BERTScore, %, BLEU, Consistency, %," in text
 
 
 def test_a_hostile_folder_name_is_printed_as_text(

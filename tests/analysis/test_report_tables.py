@@ -185,10 +185,12 @@ def test_a_difference_is_the_method_minus_r2d_over_common_seeds() -> None:
 
 
 def test_differences_and_intervals_stand_before_p_values() -> None:
-    table = tables_of(comparison({"r2d-1": RIGHT, "sft-1": HALF}))["differences"]
-    order = keys(table)
+    twice = comparison({"r2d-1": RIGHT, "r2d-2": RIGHT, "sft-1": HALF, "sft-2": THREE})
+    order = keys(tables_of(twice)["differences"])
     assert order.index("difference") < order.index("t_interval") < order.index("p_holm")
+    table = tables_of(comparison({"r2d-1": RIGHT, "sft-1": HALF}))["differences"]
     assert table.rows[0]["t_interval"] is None
+    assert "t_interval" not in keys(table)
     assert said(table, "with one seed")
 
 
@@ -552,17 +554,21 @@ def test_a_search_of_several_seeds_shows_their_spread_and_pairs_them_by_row(tmp_
         [made.records[0], best], rows, folder=made.folder, method="r2d", study=asked,
         space=made.info.space,
     )  # fmt: skip
-    f1 = {f"f1[{label}]": 0.5 for label in NAMES.values()}
-    means = {"best (trial 1)": f1, "trial 0 (the defaults)": f1}
-    test = means | dict.fromkeys(labels, f1)
+    means: dict[str, dict[str, float]] = {"best (trial 1)": {}, "trial 0 (the defaults)": {}}
+    seeds = {
+        name: dict(label_scores(GOLD, [NAMES[c] for c in row], ["yes", "no"]))
+        for name, row in labels.items()
+    }
     made.folder.mkdir()
-    (made.folder / "result.json").write_text(json.dumps({"test": test}))
+    result = {"best_trial": 1, "test": means | seeds}
+    (made.folder / "result.json").write_text(json.dumps(result))
     row = tables_of(made)["searches"].rows[0]
     assert row["seeds"] == 2
     assert row["best_validation"].sd == pytest.approx(0.02**0.5)  # 2 x 0.1^2 / 1
     assert row["best_test"].sd == pytest.approx((2 * (2 / 15) ** 2) ** 0.5)
-    gain = _gain(made)
+    gain, common = _gain(made)
     assert gain is not None
+    assert common == 2
     # Seed 1: 1 - 11/15; seed 2: 11/15 - 1/3.
     assert gain.estimate == pytest.approx((4 / 15 + 6 / 15) / 2)
 

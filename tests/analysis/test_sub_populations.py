@@ -47,7 +47,7 @@ def made(folder, arms, result=None, costs=None, scores=None, stored=True):
 
 
 def table_of(one):
-    return sub_populations_table([one], groups_of(one) if one.is_comparison else [])
+    return sub_populations_table([one], groups_of(one))
 
 
 def cells(table, tag, method):
@@ -131,7 +131,7 @@ def test_a_search_has_its_models_and_the_seeds_of_a_trial_in_one_line(tmp_path, 
     (tmp_path / "predictions").mkdir()
     for name, said in {**labels, f"control {BAG}": HALF}.items():
         write_jsonl(prediction_file(tmp_path / "predictions", name, "test"), tagged(said))
-    result = {"test": test, "bag_of_words": {"control": BAG}}
+    result = {"best_trial": 1, "test": test, "bag_of_words": {"control": BAG}}
     (tmp_path / "result.json").write_text(json.dumps(result))
     table = table_of(replace(SEARCH, folder=tmp_path))
     assert [r["method"] for r in table.rows] == [best, BAG] * 2
