@@ -108,7 +108,13 @@ def setting(code: str) -> str:
 
 
 def run(code: str) -> str:
-    """Return the name of an arm or group, `method[-setting][-source][-seed]`; others unchanged."""
+    """Return the name of an arm or group, `method[-setting][-source][-seed]`; others unchanged.
+
+    Of a search's `r2d, best without context` it is the method that has a name.
+    """
+    base, mark, rest = code.partition(", best")
+    if mark:
+        return f"{method(base)}{mark}{rest}"
     name, _, rest = code.partition("-")
     if name not in METHODS:
         return code

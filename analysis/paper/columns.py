@@ -15,7 +15,6 @@ from analysis.tables.table import Cell, Column, Number, Table
 NARROWEST = 44.0  # points that a column of words keeps
 VALUES = {"null": "none", "true": "yes", "false": "no"}
 MINUS = "\N{MINUS SIGN}"
-_TRIAL = re.compile(r"^(\w+), (best|trial)")
 
 
 def _value(text: str) -> str:
@@ -30,7 +29,7 @@ def _upper(text: str) -> str:
 
 
 def _method(text: str) -> str:
-    return _upper(_TRIAL.sub(lambda m: f"{names.method(m[1])}, {m[2]}", names.run(text)))
+    return _upper(names.run(text))
 
 
 WORDS: Mapping[str, Callable[[str], str]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from analysis.groups import Group, over_seeds, with_interval
+from analysis.groups import Group, notes_on, over_seeds, with_interval
 from analysis.runs import is_model
 from analysis.studies import Study
 from analysis.tables.score_rows import Row, control_rows, nothing
@@ -25,9 +25,9 @@ def joint_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:
         return nothing(NAME, TITLE, "these studies have one data set")
     places = _places(studies)
     found: dict[Who, dict[str, Row]] = {}
+    shown = [group for group in groups if is_method(group) and group.done]
     for study in studies:
-        mine = [g for g in groups if g.study is study and is_method(g) and g.done]
-        for group in mine:
+        for group in (group for group in shown if group.study is study):
             cells: Row = {score.key: over_seeds(group, score) for score in MEASURES}
             cells[MACRO_F1.key] = with_interval(group, MACRO_F1)
             found.setdefault(_who(group), {})[places[study.info.name]] = cells
@@ -36,7 +36,7 @@ def joint_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:
                 control: Who = (None, str(row["method"]).partition(" (")[0], "")
                 found.setdefault(control, {})[places[study.info.name]] = row
     rows = [_row(who, cells) for who, cells in sorted(found.items(), key=lambda e: e[0][0] is None)]
-    notes = [*_absent(found, list(places.values())), *_chosen(studies, groups)]
+    notes = [*notes_on(shown), *_absent(found, list(places.values())), *_chosen(shown)]
     return Table(NAME, TITLE, _columns(found, places), tuple(rows), tuple(notes))
 
 
@@ -97,15 +97,14 @@ def _absent(found: Mapping[Who, Mapping[str, Row]], places: Sequence[str]) -> li
             where = "; ".join(place for place in places if place in cells)
             name = method if setting in ("", "default") else f"{method}, {setting}"
             only.setdefault(where, []).append(name)
-    return [f"run on {where} only: {', '.join(dict.fromkeys(n))}" for where, n in only.items()]
+    return [f"run on {where} only: {'; '.join(dict.fromkeys(n))}" for where, n in only.items()]
 
 
-def _chosen(studies: Sequence[Study], groups: Sequence[Group]) -> list[str]:
+def _chosen(groups: Sequence[Group]) -> list[str]:
     """Return which trial is the best one of each search."""
-    names = {study.info.name for study in studies}
     best = [
         f"{group.study.info.name}: {group.setting}"
         for group in groups
-        if group.study.info.name in names and group.searched and group.setting.startswith("best")
+        if group.searched and group.setting.startswith("best")
     ]
     return [f"best trial: {'; '.join(best)}"] if best else []

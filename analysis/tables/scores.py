@@ -29,16 +29,14 @@ ACCURACY = Score("accuracy", "Accuracy, %")
 BERTSCORE = Score("bertscore", "BERTScore, %")
 BLEU = Score("bleu", "BLEU", 1.0)
 ROUGE_L = Score("rouge_l", "ROUGE-L, %")
-MAIN = (
-    MACRO_F1,
-    ACCURACY,
-    BERTSCORE,
-    BLEU,
+READ = (
     Score("consistency", "Consistency, %"),
     Score("sufficiency", "Sufficiency, %"),
     Score("reader_consistency", "Consistency (reader), %"),
     Score("reader_sufficiency", "Sufficiency (reader), %"),
 )
+MAIN = (MACRO_F1, ACCURACY, BERTSCORE, BLEU, *READ)
+READERS = "consistency and sufficiency: read by the model itself; (reader): by an independent model"
 DOSE = (
     Score("sampled_share", "Prompts sampled, %"),
     Score("changed_share", "Labels changed, %"),
@@ -73,10 +71,11 @@ def main_table(groups: Sequence[Group], published: Sequence[PublishedValue]) -> 
         for score in MAIN
         if score.key in metrics
     )
+    was_read = any(row.get(score.key) is not None for row in rows for score in READ)
     notes = [
         *notes_on(shown, MAIN),
         *no_interval(rows, PRIMARY_METRIC),
-        "consistency and sufficiency: read by the model itself; (reader): by an independent model",
+        *([READERS] if was_read else []),
         *(f"published {v.metric} of {v.method} on {v.dataset}: {v.source}" for v in used),
     ]
     columns = (*who_columns(shown), SEEDS, *columns_of(MAIN), *theirs)

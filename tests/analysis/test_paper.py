@@ -88,6 +88,7 @@ def test_an_arm_is_named_by_method_setting_and_seed() -> None:
         names.run("r2d-learning_rate=0.1,seed=2-3") == "R2D (learning rate = 0.1, seed = 2, seed 3)"
     )
     assert names.run("best (trial 3)") == "best (trial 3)"
+    assert names.run("r2d, best without context") == "R2D, best without context"
 
 
 def test_every_table_of_a_report_has_a_caption_and_no_caption_is_left_over() -> None:

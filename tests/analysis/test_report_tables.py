@@ -74,6 +74,7 @@ def test_macro_f1_stands_with_its_interval_and_a_note_where_it_has_none() -> Non
     assert bare.rows[0]["macro_f1"].mean == pytest.approx(cell.mean)
     assert bare.rows[0]["macro_f1"].low is None
     assert said(bare, "no interval, for lack of stored predictions or a second group")
+    assert not said(bare, "consistency and sufficiency"), "nothing was read"
 
 
 def test_what_a_method_does_not_have_is_none_and_not_0() -> None:
