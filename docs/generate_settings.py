@@ -5,23 +5,19 @@ A test holds the page equal to what this prints; a new field has a place there b
 
 from __future__ import annotations
 
-import re
-import types
-import typing
 from collections.abc import Iterator
-from inspect import cleandoc, getsource
+from inspect import cleandoc
 from pathlib import Path
-from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from r2d_ray.cli.config_file.described import kind_words, sections, text_of, value_of
 from r2d_ray.config import PROFILES, SELECTION_METRICS, TrainConfig
 from r2d_ray.search.space import DEFAULT, Domain, SearchSpace
 from r2d_ray.study import settings
 
 PAGE = Path(__file__).with_name("settings.md")
-SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "length ≥"}
 ABOUT_SPACES = {
     "metric": "Validation score that is searched and that picks the checkpoint: "
     f"{', '.join(f'`{name}`' for name in SELECTION_METRICS)}.",
@@ -46,6 +42,8 @@ method, `--config`, flags. `--dry-run` prints what comes of them and starts noth
 A command can stand in a file: `--config study.yaml` has flags as keys, fields below `set`, columns
 below `columns`; flags beside it win. `--show-config` prints the file that asks for the same as a
 command line, with the defaults in force as comments. `examples/` holds three.
+
+`--list-fields` of `tune`, `compare` and `train` prints the fields of a run on a terminal.
 """
 
 ABOUT_RUNS = """
@@ -53,55 +51,6 @@ Fields of `TrainConfig`, set by a flag where there is one, by `--set FIELD=VALUE
 Python, or in a search space. *Authors* are those of Reason2Decide, by their public code. A ratio is
 a share of the stage's optimiser steps.
 """
-
-
-def kind_of(annotation: Any) -> str:
-    """Return a type as a reader of the page writes it."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Annotated:
-        return " ".join(filter(None, (kind_of(arguments[0]), bounds_of(arguments[1:]))))
-    if origin is Literal:
-        return ", ".join(f"`{value}`" for value in arguments)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(kind_of(part) for part in arguments)
-    if origin in (dict, typing.Mapping):
-        return "mapping"
-    if origin in (tuple, list):
-        parts = [part for part in arguments if part is not Ellipsis]
-        same = f" of {kind_of(parts[0])}" if len(set(parts)) == 1 and parts[0] is not Any else ""
-        return f"list{same}" if Ellipsis in arguments or not parts else f"{len(parts)} values{same}"
-    names = {str: "text", bool: "true or false", int: "whole number", float: "number"}
-    return names.get(annotation, "none" if annotation is types.NoneType else annotation.__name__)
-
-
-def bounds_of(metadata: Any) -> str:
-    """Return the bounds among what pydantic keeps of a field."""
-    found = []
-    for one in metadata:
-        constraints = getattr(one, "metadata", [one]) if isinstance(one, FieldInfo) else [one]
-        for constraint in constraints:
-            for name, sign in SIGNS.items():
-                if getattr(constraint, name, None) is not None:
-                    found.append(f"{sign} {number(getattr(constraint, name))}")
-    return ", ".join(found)
-
-
-def number(value: Any) -> str:
-    """Return a bound as a reader writes it."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-
-
-def value_of(value: Any) -> str:
-    """Return a default as YAML would have it."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    if value in ((), {}):
-        return "empty"
-    return f"`{value}`" if isinstance(value, str) else str(value)
 
 
 def default_of(field: FieldInfo) -> str:
@@ -114,36 +63,19 @@ def default_of(field: FieldInfo) -> str:
     return value_of(field.default)
 
 
-def text_of(field: FieldInfo) -> str:
-    """Return a field's docstring on one line."""
-    return " ".join(cleandoc(field.description or "").split()).replace("|", "\\|")
+def in_cell(field: FieldInfo) -> str:
+    """Return a field's docstring as a cell of a table."""
+    return text_of(field).replace("|", "\\|")
 
 
 def row(name: str, field: FieldInfo, *cells: str) -> str:
     """Return a line of a table."""
-    kind = " ".join(filter(None, (kind_of(field.annotation), bounds_of(field.metadata))))
-    kind = kind.replace(" length", ", length")
-    return f"| `{name}` | {kind} | {' | '.join((default_of(field), *cells))} |"
+    return f"| `{name}` | {kind_words(field)} | {' | '.join((default_of(field), *cells))} |"
 
 
 def table(*headings: str) -> list[str]:
     """Return the first two lines of a table."""
     return [f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
-
-
-def sections(model: type[BaseModel]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the fields of a class below the comments that stand over them."""
-    heading, names = "", list[str]()
-    for line in getsource(model).splitlines():
-        comment = re.fullmatch(r" {4}# (.+)", line)
-        field = re.match(r" {4}(\w+): ", line)
-        if comment:
-            if names:
-                yield heading, names
-            heading, names = comment[1], []
-        elif field and field[1] in model.model_fields:
-            names.append(field[1])
-    yield heading, names
 
 
 def run_lines() -> Iterator[str]:
@@ -157,7 +89,7 @@ def run_lines() -> Iterator[str]:
             by_profile = [
                 value_of(values[name]) if name in values else "" for values in PROFILES.values()
             ]
-            yield row(name, field, *by_profile, text_of(field))
+            yield row(name, field, *by_profile, in_cell(field))
 
 
 def study_lines() -> Iterator[str]:
@@ -173,7 +105,7 @@ def study_lines() -> Iterator[str]:
         yield from ("", f"### {kind.__name__}", "", first, "")
         yield from table("setting", "type and bounds", "default", "what")
         for name in own:
-            yield row(name, kind.model_fields[name], text_of(kind.model_fields[name]))
+            yield row(name, kind.model_fields[name], in_cell(kind.model_fields[name]))
 
 
 def space_lines() -> Iterator[str]:

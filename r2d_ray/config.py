@@ -355,6 +355,14 @@ GPU_PEAK_FLOPS: Mapping[str, float] = {
 several fit, the first. An estimate alone depends on it. Source: NVIDIA's data sheets, whose rates
 with sparsity are halved."""
 
+FITTED = {
+    "finetune": (
+        *("max_steps", "eval_steps", "stage1_max_steps", "stage1_eval_steps"),
+        *("max_input_length", "max_rationale_length", "max_label_length"),
+    )
+}
+"""Fields whose default under a profile follows from the data (search/budget.py)."""
+
 
 def may_use_hub(profile: str) -> bool:
     """Return whether runs under a profile may ask the Hugging Face hub: all but `embedded`."""

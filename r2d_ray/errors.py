@@ -51,68 +51,68 @@ def reader_left() -> bool:
     return True
 
 
-OTHER_WORDS = {
-    "accumulation_steps": ("gradient_accumulation_steps",),
-    "alpha": ("label_loss_weight",),
-    "amp": ("bf16",),
-    "attention": ("attn_implementation",),
-    "base_model": ("model",),
-    "batch_size": ("per_device_train_batch_size",),
-    "checkpointing": ("gradient_checkpointing",),
-    "clip": ("max_grad_norm",),
-    "cycle_weight": ("cycle_loss_weight",),
-    "decay": ("sampling_decay", "weight_decay"),
-    "deepspeed": ("deepspeed_config",),
-    "dropout": ("dropout_rate", "sampling_dropout"),
-    "epochs": ("max_steps", "stage1_max_steps"),
-    "eval_batch_size": ("per_device_eval_batch_size",),
-    "evaluation_steps": ("eval_steps", "stage1_eval_steps"),
-    "fp16": ("bf16",),
-    "gpus": ("gpus_per_worker",),
-    "grad_accum": ("gradient_accumulation_steps",),
-    "grad_clip": ("max_grad_norm",),
-    "gradient_clipping": ("max_grad_norm",),
-    "label_weight": ("label_loss_weight",),
-    "logging": ("logging_steps",),
-    "lr": ("learning_rate", "stage1_learning_rate"),
-    "lr_scheduler": ("lr_scheduler_type",),
-    "max_length": ("max_input_length", "max_rationale_length"),
-    "max_new_tokens": ("max_rationale_length", "max_label_length"),
-    "max_seq_length": ("max_input_length",),
-    "max_source_length": ("max_input_length",),
-    "max_target_length": ("max_rationale_length",),
-    "max_train_steps": ("max_steps", "stage1_max_steps"),
-    "metric": ("selection_metric",),
-    "metric_for_best_model": ("selection_metric",),
-    "mixed_precision": ("bf16",),
-    "model_name": ("model",),
-    "model_name_or_path": ("model",),
-    "num_epochs": ("max_steps", "stage1_max_steps"),
-    "num_gpus": ("num_workers", "gpus_per_worker"),
-    "num_steps": ("max_steps", "stage1_max_steps"),
-    "num_train_epochs": ("max_steps", "stage1_max_steps"),
-    "num_warmup_steps": ("warmup_ratio", "label_warmup_ratio"),
-    "patience": ("early_stopping_patience", "stage1_early_stopping_patience"),
-    "random_seed": ("seed",),
-    "rationale_weight": ("label_loss_weight",),
-    "revision": ("model_revision",),
-    "scheduled_sampling": ("sampling_decay",),
-    "stage1_epochs": ("stage1_max_steps",),
-    "stage1_lr": ("stage1_learning_rate",),
-    "stage1_patience": ("stage1_early_stopping_patience",),
-    "stage1_steps": ("stage1_max_steps",),
-    "stage2_steps": ("max_steps",),
-    "steps": ("max_steps", "stage1_max_steps"),
-    "task_weight": ("label_loss_weight",),
-    "teacher_forcing_ratio": ("gold_probability_floor",),
-    "temperature": ("gumbel_temperature_floor",),
-    "train_batch_size": ("per_device_train_batch_size",),
-    "warmup": ("warmup_ratio", "label_warmup_ratio"),
-    "warmup_steps": ("warmup_ratio", "label_warmup_ratio"),
-    "workers": ("num_workers",),
-    "zero": ("zero_stage",),
-}
-"""What others call a field of TrainConfig -> the fields it may mean here."""
+OTHER_WORDS, OTHER_MEANING = dict[str, tuple[str, ...]](), dict[str, str]()
+"""What others call a field of TrainConfig -> the fields it may mean here, and what differs."""
+for _words, _fields, _differs in (
+    ("accumulation_steps grad_accum", "gradient_accumulation_steps", ""),
+    ("alpha label_weight task_weight", "label_loss_weight", "rationales have 1 - it"),
+    ("amp fp16 mixed_precision", "bf16", ""),
+    ("attention", "attn_implementation", ""),
+    ("base_model model_name model_name_or_path", "model", ""),
+    ("batch_size train_batch_size", "per_device_train_batch_size", "rows of one worker's pass"),
+    ("checkpointing", "gradient_checkpointing", ""),
+    ("clip grad_clip gradient_clipping", "max_grad_norm", ""),
+    ("cycle_weight", "cycle_loss_weight", ""),
+    ("decay", "sampling_decay weight_decay", "a curve; a number"),
+    ("deepspeed", "deepspeed_config", ""),
+    ("dropout", "dropout_rate sampling_dropout", "a share; true or false"),
+    ("epochs num_epochs num_train_epochs", "max_steps stage1_max_steps", "steps; or --epochs N"),
+    ("eval_batch_size", "per_device_eval_batch_size", ""),
+    ("evaluation_steps", "eval_steps stage1_eval_steps", "stage 2; stage 1"),
+    ("gpus", "gpus_per_worker", ""),
+    ("logging", "logging_steps", ""),
+    ("lr", "learning_rate stage1_learning_rate", "the peak of stage 2; of stage 1"),
+    ("lr_scheduler", "lr_scheduler_type", ""),
+    ("max_length", "max_input_length max_rationale_length", ""),
+    ("max_new_tokens", "max_rationale_length max_label_length", ""),
+    ("max_seq_length max_source_length", "max_input_length", ""),
+    ("max_target_length", "max_rationale_length", ""),
+    ("max_train_steps num_steps steps", "max_steps stage1_max_steps", "stage 2; stage 1"),
+    ("metric metric_for_best_model", "selection_metric", ""),
+    ("num_gpus", "num_workers gpus_per_worker", ""),
+    (
+        "patience",
+        "early_stopping_patience stage1_early_stopping_patience",
+        "in evaluations of stage 2; of stage 1",
+    ),
+    ("random_seed", "seed", ""),
+    ("rationale_weight", "label_loss_weight", "rationales have 1 - it"),
+    ("revision", "model_revision", ""),
+    ("scheduled_sampling", "sampling_decay", "the curve of the gold probability"),
+    ("stage1_epochs", "stage1_max_steps", "steps"),
+    ("stage1_lr", "stage1_learning_rate", ""),
+    ("stage1_patience", "stage1_early_stopping_patience", "in evaluations"),
+    ("stage1_steps", "stage1_max_steps", ""),
+    ("stage2_steps", "max_steps", ""),
+    ("teacher_forcing_ratio", "gold_probability_floor", "the least it falls to"),
+    ("temperature", "gumbel_temperature_floor", "of Reason2Decide-C alone"),
+    (
+        "warmup warmup_steps num_warmup_steps",
+        "warmup_ratio label_warmup_ratio",
+        "shares of the steps, of the learning rate; of alpha",
+    ),
+    ("workers", "num_workers", ""),
+    ("zero", "zero_stage", ""),
+):
+    OTHER_WORDS |= dict.fromkeys(_words.split(), tuple(_fields.split()))
+    OTHER_MEANING |= dict.fromkeys(_words.split(), _differs)
+
+
+def meaning(value: str, near: tuple[str, ...]) -> str:
+    """Return ` (what differs)` where these fields are what others call `value`, else nothing."""
+    key = value.strip("-").replace("-", "_").lower()
+    said = OTHER_MEANING.get(key) if near == OTHER_WORDS.get(key) else None
+    return f" ({said})" if said else ""
 
 
 SHORTEST_PREFIX = 3  # characters by which a longer name is recognised
@@ -148,7 +148,7 @@ def _names(value: str, allowed: Iterable[str]) -> str:
     """Return ` (allowed: a, b)`, with a hint before it where a name is near the value."""
     names = sorted(allowed)
     near = meant(value, names)
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = f"; did you mean {' or '.join(map(repr, near))}{meaning(value, near)}?" if near else ""
     shown = names
     if len(", ".join(names)) > NAMES_WIDTH:
         alike = difflib.SequenceMatcher(b=value)

@@ -114,6 +114,11 @@ def end_lines(result: dict[str, Any], again: str) -> list[str]:
     """Return the closing lines: trials by state and where the model lies."""
     states = ", ".join(f"{count} {state}" for state, count in sorted(result["trials"].items()))
     lines = [f"trials: {states}"]
+    if "stopped" in result:
+        lines.append(
+            f"stopped: {result['stopped']}; with a larger --patience-trials, or without it, the "
+            "same command goes on"
+        )
     lines += [f"trial {number} failed: {reason}" for number, reason in result["failures"].items()]
     if result["failures"]:
         lines.append(again)
@@ -130,6 +135,8 @@ def search_next_lines(result: dict[str, Any], dataset: str, typed: Sequence[str]
 
     if "best_dir" not in result:
         return []
+    if "stopped" in result:  # a search that stays flat is not extended
+        typed = ()
     return next_lines(Path(result["best_dir"]).parent, dataset, typed, predicts=True)
 
 

@@ -20,7 +20,7 @@ from r2d_ray.cli.outputs import (
 )
 from r2d_ray.cli.overrides import CONFIG_FLAGS
 from r2d_ray.config import TrainConfig
-from r2d_ray.errors import OTHER_WORDS, UserError, meant
+from r2d_ray.errors import OTHER_WORDS, UserError, meaning, meant
 from r2d_ray.study.asked import (
     CLUSTER,
     COMPARISON,
@@ -36,14 +36,15 @@ from r2d_ray.study.asked import (
 from r2d_ray.study.settings import CompareSettings, SearchSettings, TrainSettings
 
 SET_HELP = (
-    "A field of TrainConfig (r2d_ray/config.py lists unit, bounds and the authors' value of each), "
-    "e.g. --set learning_rate=1e-4 max_steps=500; may be repeated, the last one wins"
+    "Any field of a run (--list-fields shows them), e.g. --set learning_rate=1e-4 max_steps=500; "
+    "may be repeated, the last one wins"
 )
 CONFIG_HELP = (
     "A YAML file with flags as keys (num_samples: 4), set and columns as mappings; flags that are "
     "given here win; paths are relative to the working folder"
 )
 SHOW_CONFIG_HELP = "Print that file for what is asked here, and exit"
+LIST_HELP = "Print every field that --set takes, with type, bounds, default and unit, and exit"
 FORMER_FLAGS = {"--study": "--tuned-from"}
 GROUPS = (
     "files",
@@ -99,6 +100,8 @@ def parser_for(command: str) -> Parser:
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--config", action="append", metavar="FILE", help=CONFIG_HELP)
     parser.add_argument("--show-config", action="store_true", help=SHOW_CONFIG_HELP)
+    if "overrides" in fields:
+        parser.add_argument("--list-fields", action="store_true", help=LIST_HELP)
     for name in (name for name in GROUPS if name in groups_of(made)):
         parser.group(name)
     for name in fields:
@@ -140,7 +143,7 @@ def unknown_flag(command: str, flag: str) -> UserError:
     if owners and flag.removeprefix("--").replace("-", "_") not in OTHER_WORDS:
         return UserError(f"{flag} belongs to {', '.join(owners)} (see --help)")
     near = near_flags(flag, mine, "--set {}=VALUE")
-    hint = f"did you mean {' or '.join(near)}?" if near else "see --help"
+    hint = f"did you mean {' or '.join(near)}{differs(flag)}?" if near else "see --help"
     return UserError(f"unknown flag {flag} ({hint})")
 
 
@@ -155,8 +158,14 @@ def unknown_key(command: str, key: str) -> UserError:
     if owners and key.replace("-", "_") not in OTHER_WORDS:
         return UserError(f"key {key!r} belongs to {', '.join(owners)} (see --help)")
     near = [name.removeprefix("--") for name in near_flags(flag, mine, "{} below set")]
-    hint = f"did you mean {' or '.join(near)}?" if near else "allowed: the flags of --help"
+    allowed = "allowed: the flags of --help"
+    hint = f"did you mean {' or '.join(near)}{differs(flag)}?" if near else allowed
     return UserError(f"unknown key {key!r} ({hint})")
+
+
+def differs(flag: str) -> str:
+    """Return ` (what differs)` of the fields that others call so."""
+    return meaning(flag, meant(flag.strip("-").replace("-", "_"), TrainConfig.model_fields))
 
 
 def near_flags(flag: str, mine: Mapping[str, argparse.Action], as_field: str) -> list[str]:

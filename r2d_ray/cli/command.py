@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from r2d_ray.cli.arguments import COMMANDS, normalise, parser_for
+from r2d_ray.cli.config_file.listed import field_lines, profile_of
 from r2d_ray.cli.config_file.of_command import command_text, with_config
 from r2d_ray.cli.overrides import field_overrides
 from r2d_ray.cli.screen.words import SAVED, STDOUT
@@ -116,6 +117,10 @@ def parse(command: str, argv: Sequence[str] | None) -> argparse.Namespace:
         args: argparse.Namespace = parser.parse_args(words)
         args = with_config(command, parser, words, args)
         args.typed = [*parser.prog.split(), *words]
+        if getattr(args, "list_fields", False):
+            profile = profile_of(args.profile, field_overrides(args))
+            print("\n".join(field_lines(profile)), flush=True)
+            raise SystemExit(EXIT_DONE)
         if not args.show_config:
             return args
         asked = settings_from(args, COMMANDS[command].settings)

@@ -26,6 +26,7 @@ def plan_lines(plan: StudyPlan, capacity: Capacity, concurrency: int) -> list[st
         f"optimiser steps (stage 1, {once}: {config.stage1_max_steps}; "
         f"stage 2: {config.max_steps} per {per})",
         *estimate_lines(estimate),
+        *patience_lines(settings.patience_trials, plan.space.metric),
         "trial 0:",
     ]
     lines += [f"  {name}: {value}" for name, value in config.model_dump().items()]
@@ -33,6 +34,16 @@ def plan_lines(plan: StudyPlan, capacity: Capacity, concurrency: int) -> list[st
         lines.append(f"searched ({plan.space.metric}, {plan.space.mode}):")
         lines += [f"  {name}: {domain}" for name, domain in plan.space.search.items()]
     return lines
+
+
+def patience_lines(patience: int | None, metric: str) -> list[str]:
+    """Return when a flat search ends, if it does."""
+    if patience is None:
+        return []
+    return [
+        f"ends early after {patience} trial{'s' if patience > 1 else ''} in a row, done or pruned, "
+        f"without a better {metric} (trial 0 sets the first)"
+    ]
 
 
 def arm_lines(plan: ComparePlan, capacity: Capacity, concurrency: int) -> list[str]:

@@ -9,25 +9,29 @@ import functools
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-import optuna
 
 from r2d_ray.config import TrainConfig, may_use_hub
 from r2d_ray.data.examples import has_context
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.distributed.controls import beats_bag_of_words, label_controls
 from r2d_ray.distributed.stage_job import STOP_FILE
+from r2d_ray.errors import UserError
 from r2d_ray.evaluation.controls.absent import absent
 from r2d_ray.evaluation.controls.labels import label_metric
 from r2d_ray.evaluation.controls.trivial_rationales import FIRST_SENTENCE
 from r2d_ray.evaluation.costs import costs_of
-from r2d_ray.records import Objective, StudyInfo, TrialRecord, read_jsonl
+from r2d_ray.records import StudyInfo
 from r2d_ray.search.frame import Missing, StudyRun
 from r2d_ray.search.journal.attributes import tell_result
+from r2d_ray.search.journal.opening import (
+    hear_of_the_unheard,
+    open_search,
+    reconcile,
+    still_runs,
+)
 from r2d_ray.search.last_look import (
     BARE,
     calibration_of,
@@ -38,27 +42,25 @@ from r2d_ray.search.last_look import (
 )
 from r2d_ray.search.plan import StudyPlan
 from r2d_ray.search.pruner import RungPruner
-from r2d_ray.search.samplers import is_ours
 from r2d_ray.search.searcher import (
     StudySearcher,
     check_journal,
     open_journal,
-    settle,
-    warm_start,
 )
 from r2d_ray.search.space import distributions
-from r2d_ray.search.trial import evaluations_left, rung_step
+from r2d_ray.search.trial import rung_step
 from r2d_ray.search.tuner import Session
 from r2d_ray.sharing.best import export_best
 from r2d_ray.sharing.model_card import write_card
-from r2d_ray.study.books import OUTCOME, Bookkeeper, outcome_of
 from r2d_ray.study.folder import (
     StudyFolder,
     extend_study,
+    read_info,
     read_trials,
     total_samples,
 )
 from r2d_ray.study.model_file import add_calibration
+from r2d_ray.study.patience import flat_words, is_flat
 from r2d_ray.study.progress.events import PlannedTrial, ScoringEvent, Show
 from r2d_ray.study.seeds import best_seed, of_seed
 from r2d_ray.study.tested import clear_old_predictions, write_rows
@@ -88,8 +90,9 @@ class SearchRun(StudyRun[StudyPlan]):
         return bool(self.plan.settings.extend)
 
     def check_stored(self, folder: StudyFolder) -> None:
-        """Raise UserError for a damaged line of the journal."""
+        """Raise UserError for a damaged line of the journal, and for more of a flat search."""
         check_journal(folder.journal_path)
+        check_extension(self.plan, folder)
 
     def take_up(self, folder: StudyFolder, stored: StudyInfo) -> None:
         """Take over the stored study's number of trials."""
@@ -107,7 +110,28 @@ class SearchRun(StudyRun[StudyPlan]):
 
     def finish(self, session: Session) -> dict[str, Any] | None:
         """Export the best trial and look at the test split."""
-        return finish(self.plan, session)
+        folder, objective = session.folder, self.plan.space.objective
+        study = open_journal(folder.journal_path, self.plan.name, objective)
+        if len(session.books.records) < self.plan.settings.num_samples:
+            early = self.plan.settings.time_budget_s is not None or flatness(self.plan, session)()
+            if not early or still_runs(study):
+                return None
+        result = finish(self.plan, session)
+        if "best_trial" in result:
+            tell_result(study, result["best_trial"], next(iter(result["test"].values())))
+        return result
+
+
+def check_extension(plan: StudyPlan, folder: StudyFolder) -> None:
+    """Raise UserError where trials are to be added to a search that its patience has ended."""
+    asked = plan.settings
+    if asked.extend and asked.patience_trials:
+        records = {each.trial: each for each in read_trials(folder.root, read_info(folder.root))}
+        if is_flat(records, plan.space.objective, asked.patience_trials):
+            raise UserError(
+                f"--extend {asked.extend}: {flat_words(asked.patience_trials)}, which ended the "
+                "search (allowed: with a larger --patience-trials, or without it)"
+            )
 
 
 def with_trials(plan: StudyPlan, folder: StudyFolder, stored: StudyInfo) -> StudyPlan:
@@ -132,7 +156,8 @@ def missing_trials(plan: StudyPlan, session: Session) -> Missing | None:
     study = open_search(plan, folder)
     reconcile(study, session.books, objective)
     missing = settings.num_samples - len(session.books.records)
-    if missing <= 0:
+    flat = flatness(plan, session)
+    if missing <= 0 or (flat() and not still_runs(study)):
         return None
     steps = plan.config.max_steps
     pruner = RungPruner(objective, rung_step(steps), steps)
@@ -145,45 +170,17 @@ def missing_trials(plan: StudyPlan, session: Session) -> Missing | None:
         ended=session.books.ended,
         ask_to_end=functools.partial(ask_to_end, folder),
         pruner=None if settings.pruner == "none" else pruner,
+        flat=flat,
         deadline=time.time() + (settings.time_budget_s or math.inf),
     )
     hear_of_the_unheard(searcher, folder)
     return Missing(searcher, missing)
 
 
-def open_search(plan: StudyPlan, folder: StudyFolder) -> optuna.Study:
-    """Open the journal; a new one begins with trial 0 and what a warm start takes over."""
-    study = open_journal(folder.journal_path, plan.name, plan.space.objective)
-    searched = distributions(plan.space)
-    if not study.trials:
-        study.enqueue_trial({name: getattr(plan.config, name) for name in searched})
-    if plan.settings.warm_start:
-        source = Path(plan.settings.warm_start)
-        older = read_jsonl(StudyFolder(source).records_path, TrialRecord)
-        warm_start(study, source.name, older, searched, plan.space.metric)
-    return study
-
-
-def reconcile(study: optuna.Study, books: Bookkeeper, objective: Objective) -> None:
-    """Settle every trial whose outcome was written but not yet told when a session ended.
-
-    A failure that no session heard of is tried again: drivers fail, too, because a cluster ends
-    or a search is stopped, and they cannot tell.
-    """
-    for trial in filter(is_ours, study.trials):
-        heard = trial.number in books.records or trial.state.is_finished()
-        left = outcome_of(books.folder, trial.number)
-        if heard or (left is not None and left.status != "failed"):
-            settle(study, books.ended(trial.number, trial.params), objective)
-        elif left is not None:
-            (books.folder.trial_dir(trial.number) / OUTCOME).unlink()
-
-
-def hear_of_the_unheard(searcher: StudySearcher, folder: StudyFolder) -> None:
-    """Take in the evaluations that a kill left in checkpoints before the search heard of them."""
-    for number in searcher.unfinished:
-        for step, best in evaluations_left(folder, number, searcher.objective).items():
-            searcher.hear(number, step, best)
+def flatness(plan: StudyPlan, session: Session) -> Callable[[], bool]:
+    """Return what says whether the search is to end for want of a better value."""
+    patience, objective = plan.settings.patience_trials, plan.space.objective
+    return functools.partial(is_flat, session.books.records, objective, patience)
 
 
 def ask_to_end(folder: StudyFolder, number: int) -> None:
@@ -192,12 +189,10 @@ def ask_to_end(folder: StudyFolder, number: int) -> None:
         (place / STOP_FILE).touch()
 
 
-def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
-    """Export the best trial and look at the test split once; None if trials are still missing."""
+def finish(plan: StudyPlan, session: Session) -> dict[str, Any]:
+    """Export the best trial and look at the test split once."""
     books, folder, prepared_dir = session.books, session.folder, session.prepared[""]
     records = list(books.records.values())
-    if len(records) < plan.settings.num_samples and plan.settings.time_budget_s is None:
-        return None
     states = dict(Counter(record.status for record in records))
     failures = {record.trial: record.reason for record in records if record.status == "failed"}
     best = books.best()
@@ -232,15 +227,10 @@ def finish(plan: StudyPlan, session: Session) -> dict[str, Any] | None:
     more = absent(plan.splits, plan.splits.test, of_contexts)
     if plan.info.random_weights:
         more["random_weights"] = plan.info.random_weights
+    patience = plan.settings.patience_trials
+    if patience and len(records) < plan.settings.num_samples and flatness(plan, session)():
+        more["stopped"] = flat_words(patience)
     result = write_result(folder, chosen, table, records, said, fitted, more)
-    tell(plan, session, chosen, result)
-    return {**result, "failures": failures, "best_dir": str(folder.best_dir)}
-
-
-def tell(plan: StudyPlan, session: Session, chosen: TrialRecord, result: Mapping[str, Any]) -> None:
-    """Tell the model card, Optuna's journal and the trackers of the result."""
-    folder = session.folder
     write_card(folder.best_dir, plan.info, chosen, result)
-    journal = open_journal(folder.journal_path, plan.name, plan.space.objective)
-    tell_result(journal, chosen.trial, next(iter(result["test"].values())))
     tests_ended(folder, plan.info, session.trackers)
+    return {**result, "failures": failures, "best_dir": str(folder.best_dir)}

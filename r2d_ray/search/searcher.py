@@ -159,6 +159,7 @@ class StudySearcher(StatelessSearcher):
         ended: Called with a trial's number and values when it is over; returns its record.
         ask_to_end: Asks a trial to end at its next evaluation.
         pruner: Decides at a rung which trials are asked to end; None: no trial is.
+        flat: Returns whether the search is to end for want of a better value: no new trial starts.
         deadline: Unix time after which no trial starts and running ones are asked to end.
     """
 
@@ -173,6 +174,7 @@ class StudySearcher(StatelessSearcher):
         ended: Callable[[int, Mapping[str, Any]], TrialRecord],
         ask_to_end: Callable[[int], None],
         pruner: RungPruner | None = None,
+        flat: Callable[[], bool] = lambda: False,
         deadline: float = math.inf,
     ) -> None:
         super().__init__(metric=objective.metric, mode=objective.mode)
@@ -184,6 +186,7 @@ class StudySearcher(StatelessSearcher):
         self.ended = ended
         self.ask_to_end = ask_to_end
         self.pruner = pruner
+        self.flat = flat
         self.deadline = deadline
         self.numbers: dict[str, int] = {}
         running = (t.number for t in study.trials if t.state == TrialState.RUNNING)
@@ -196,6 +199,8 @@ class StudySearcher(StatelessSearcher):
         if self.unfinished:
             number = self.unfinished.pop(0)
             complete_draw(self.study, number, self._sampler(number), self.distributions)
+        elif self.flat():
+            return str(Searcher.FINISHED)
         else:
             known = sum(t.state != TrialState.WAITING for t in self.study.trials)
             self.study.sampler = self._sampler(known)

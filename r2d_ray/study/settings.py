@@ -164,6 +164,10 @@ class SearchSettings(SeededSettings):
     """halving stops a trial that is not in the best third at 65 % of its steps."""
     time_budget_s: Annotated[float | None, Flag(SEARCH, "S", "time-budget"), Field(gt=0)] = None
     """Seconds after which no new trial starts and running ones are asked to stop."""
+    patience_trials: Annotated[
+        int | None, Flag(SEARCH), Field(ge=1, le=100_000, exclude_if=lambda trials: not trials)
+    ] = None
+    """Trials in a row, done or pruned, without a better score that end the search; default: off."""
     warm_start: Annotated[str | None, Flag(SEARCH, "STUDY")] = None
     """Folder of another search whose trials the sampler learns from."""
     extend: Annotated[int | None, Flag(SEARCH), Field(ge=1), NOT_STORED] = None

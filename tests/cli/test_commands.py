@@ -428,6 +428,11 @@ def test_the_last_lines_name_states_reasons_and_the_model() -> None:
         "best model: /studies/x/best",
     ]
     none = {"trials": {"failed": 1}, "failures": {0: "why"}}
+    flat = {**none, "stopped": "no better value in 3 trials"}
+    assert end_lines(flat, TUNE.failed)[1] == (
+        "stopped: no better value in 3 trials; with a larger --patience-trials, or without it, the "
+        "same command goes on"
+    )
     assert end_lines(none, TUNE.failed)[-1] == "no trial finished: there is no best model"
 
 

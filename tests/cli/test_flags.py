@@ -13,13 +13,14 @@ import pytest
 
 from r2d_ray import compare, export, predict, train, tune
 from r2d_ray.cli.arguments import COMMANDS, parser_for
-from r2d_ray.cli.command import settings_from
+from r2d_ray.cli.command import parse, settings_from
+from r2d_ray.cli.config_file.listed import profile_of
 from r2d_ray.cli.overrides import CONFIG_FLAGS
 from r2d_ray.cli.screen import run as screen_run
-from r2d_ray.config import TrainConfig
-from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE, OTHER_WORDS, UserError, meant
+from r2d_ray.config import TrainConfig, build_config
+from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE, OTHER_WORDS, UserError, meaning, meant
 from r2d_ray.method.variants import METHODS
-from r2d_ray.search.space import SearchSpace
+from r2d_ray.search.space import SearchSpace, load_search_space
 from r2d_ray.study.asked import Asked, flag_in
 from r2d_ray.study.settings import SearchSettings, TrainSettings, build_settings
 
@@ -32,7 +33,7 @@ NEEDED = {
     "export": ["a", "--to", "a"],
 }
 ENDS = {"help", "version"}  # argparse prints and ends
-FILE = {"config", "show_config"}  # tests/cli/test_config_file.py
+FILE = {"config", "show_config", "list_fields"}  # tests/cli/test_config_file.py
 FOLLOWS = {  # what changes with a flag
     "profile": {"profile", "num_samples"},
     "smoke_test": {"smoke_test", "num_samples", "limit"},
@@ -164,7 +165,7 @@ def test_no_flag_can_be_abbreviated(command: str) -> None:
             "tune",
             "--lr",
             "unknown flag --lr (did you mean --set learning_rate=VALUE or "
-            "--set stage1_learning_rate=VALUE?)",
+            "--set stage1_learning_rate=VALUE (the peak of stage 2; of stage 1)?)",
         ),
         (
             "compare",
@@ -174,7 +175,8 @@ def test_no_flag_can_be_abbreviated(command: str) -> None:
         (
             "train",
             "--batch-size",
-            "unknown flag --batch-size (did you mean --set per_device_train_batch_size=VALUE?)",
+            "unknown flag --batch-size (did you mean --set per_device_train_batch_size=VALUE "
+            "(rows of one worker's pass)?)",
         ),
         ("train", "--revision", "unknown flag --revision (did you mean --model-revision?)"),
         ("compare", "--study", "unknown flag --study (now --tuned-from)"),
@@ -202,9 +204,119 @@ def test_one_set_takes_several_fields_and_may_be_repeated() -> None:
         assert settings.overrides == {"max_steps": 70, "eval_steps": 20}
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("lr", "'learning_rate' or 'stage1_learning_rate' (the peak of stage 2; of stage 1)"),
+        ("batch_size", "'per_device_train_batch_size' (rows of one worker's pass)"),
+        ("epochs", "'max_steps' or 'stage1_max_steps' (steps; or --epochs N)"),
+        (
+            "patience",
+            "'early_stopping_patience' or 'stage1_early_stopping_patience' (in evaluations of "
+            "stage 2; of stage 1)",
+        ),
+        ("alpha", "'label_loss_weight' (rationales have 1 - it)"),
+        (
+            "warmup_steps",
+            "'warmup_ratio' or 'label_warmup_ratio' (shares of the steps, of the learning rate; of "
+            "alpha)",
+        ),
+    ],
+)
+def test_a_hint_says_what_differs_in_a_set_and_in_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, said: str
+) -> None:
+    with pytest.raises(UserError, match="unknown field") as caught:
+        asked("tune", "--set", f"{word}=1")
+    assert f"did you mean {said}?" in str(caught.value)
+    file = tmp_path / "study.yaml"
+    file.write_text(f"dataset: bioasq\nset:\n  {word}: 1\n")
+    with pytest.raises(SystemExit):
+        parse("tune", ["--config", str(file)])
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {file}:3: unknown field '{word}'; did you mean {said}?")
+
+
+@pytest.mark.parametrize("text", ["1e3", "1000.0", "1000", "1.5e2"])
+def test_a_whole_number_may_be_spelt_as_a_float_wherever_it_is_set(
+    tmp_path: Path, text: str
+) -> None:
+    number = int(float(text))
+    _, settings = asked("tune", "--set", f"max_steps={text}", "--num-samples", text)
+    assert settings.overrides == {"max_steps": number}
+    assert settings.num_samples == number
+    file, space = tmp_path / "study.yaml", tmp_path / "space.yaml"
+    file.write_text(f"dataset: bioasq\nnum_samples: {text}\nset: {{max_steps: {text}}}\n")
+    settings = settings_from(parse("tune", ["--config", str(file)]), SearchSettings)
+    assert settings.overrides == {"max_steps": number}
+    assert settings.num_samples == number
+    space.write_text(
+        f"metric: macro_f1\nmode: max\nfixed: {{eval_steps: {text}}}\n"
+        f"search:\n  max_steps: {{type: int, low: {text}, high: 1e4}}\n"
+        f"  gate_window_steps: {{type: categorical, choices: [{text}, 7]}}\n"
+    )
+    loaded = load_search_space(str(space))
+    assert loaded.fixed == {"eval_steps": number}
+    assert loaded.search["max_steps"].bounds == (number, 10_000)
+    assert loaded.search["gate_window_steps"].choices == (number, 7)
+
+
+@pytest.mark.parametrize("place", ["set", "flag", "file", "fixed", "low", "choices"])
+def test_a_broken_number_is_refused_in_one_line_where_a_whole_one_is_needed(
+    tmp_path: Path, place: str
+) -> None:
+    file = tmp_path / "given.yaml"
+    head = "metric: macro_f1\nmode: max\n"
+    said = r"not a whole number \(allowed: one\)$"
+    if place == "set":
+        with pytest.raises(UserError, match=said):
+            build_config(asked("tune", "--set", "max_steps=1.5")[1].overrides)
+    elif place == "flag":
+        with pytest.raises(UserError, match=said):
+            asked("tune", "--num-samples", "1.5")
+    elif place == "file":
+        file.write_text("dataset: bioasq\nset: {max_steps: 1.5}\n")
+        settings = settings_from(parse("tune", ["--config", str(file)]), SearchSettings)
+        with pytest.raises(UserError, match=said):
+            build_config(settings.overrides)
+    else:
+        domain = {
+            "fixed": "fixed: {max_steps: 1.5}\nsearch:\n  eval_steps: {type: int, low: 1, high: 9}",
+            "low": "search:\n  max_steps: {type: int, low: 1.5, high: 9}",
+            "choices": "search:\n  max_steps: {type: categorical, choices: [1.5, 2]}",
+        }[place]
+        file.write_text(f"{head}{domain}\n")
+        with pytest.raises(UserError, match=said):
+            load_search_space(str(file))
+
+
+@pytest.mark.parametrize("command", ["tune", "compare", "train"])
+def test_list_fields_has_every_field_once_in_a_hundred_columns(
+    capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(command, ["--list-fields", "--profile", "finetune"])
+    assert ended.value.code == EXIT_DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    fields = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
+    assert fields == list(TrainConfig.model_fields)
+    assert "  learning_rate = 0.0003                      number > 0, ≤ 1" in lines
+    assert "      Peak learning rate of stage 2. Authors: 5e-5." in lines
+    assert "  max_steps = from the data                   whole number ≥ 1, ≤ 10,000,000" in lines
+    assert not [line for line in lines if "`" in line]
+
+
+def test_the_list_follows_the_profile_that_flags_and_file_ask_for(tmp_path: Path) -> None:
+    assert profile_of(None, {}) == profile_of(None, {"model": "scratch-tiny"}) == "embedded"
+    assert profile_of(None, {"model": "google/t5-v1_1-base"}) == "finetune"
+    assert profile_of("paper", {"model": "scratch-tiny"}) == "paper"
+
+
 @pytest.mark.parametrize("word", ["batch_size", "epochs", "patience", "alpha", "max_length"])
 def test_other_words_are_understood_in_sets_and_spaces_alike(word: str) -> None:
-    hint = f"did you mean {' or '.join(map(repr, OTHER_WORDS[word]))}?"
+    fields = OTHER_WORDS[word]
+    hint = f"did you mean {' or '.join(map(repr, fields))}{meaning(word, fields)}?"
     with pytest.raises(UserError) as caught:
         asked("tune", "--set", f"{word}=1")
     assert hint in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 from conftest import toy_info, toy_rows, toy_splits
 
 from r2d_ray.cli.estimate import gpu_flops, rounds
-from r2d_ray.cli.plans import machine_lines
+from r2d_ray.cli.plans import machine_lines, patience_lines
 from r2d_ray.compare import main as compare_main
 from r2d_ray.config import GPU_PEAK_FLOPS, SCRATCH_MODELS, build_config
 from r2d_ray.data.encode import tokenizer_texts
@@ -213,3 +213,20 @@ def test_the_model_card_shows_a_context_only_where_rows_have_one(
     text = model_card(info.model_copy(update={"data_card": card}), record)
     assert prompt in text
     assert ("No row of its data has a context" in text) == ("CONTEXT" not in prompt)
+
+
+def test_a_plan_says_when_a_flat_search_ends() -> None:
+    assert patience_lines(None, "macro_f1") == []
+    assert patience_lines(6, "macro_f1") == [
+        "ends early after 6 trials in a row, done or pruned, without a better macro_f1 (trial 0 "
+        "sets the first)"
+    ]
+
+
+def test_a_comparison_has_no_patience(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--dataset", str(table), "--methods", "r2d", "--patience-trials", "3", "--dry-run"]
+    with pytest.raises(SystemExit) as ended:
+        compare_main(asked)
+    assert ended.value.code == EXIT_BAD_INPUT
+    said = "error: --patience-trials belongs to python -m r2d_ray.tune (see --help)\n"
+    assert capsys.readouterr().err == said

@@ -28,7 +28,8 @@ from r2d_ray.tune import main as tune_main
 
 BASE = ["--dataset", "table.csv", "--verbosity", "quiet", "--dry-run"]
 HEADER = ["question", "context", "label", "split", "rationale.human"]
-OWN = {"dry_run", "verbosity", "help", "version", "as_json", "list_methods", "address"}
+OWN = {"dry_run", "verbosity", "help", "version", "as_json"}
+OWN |= {"list_methods", "list_fields", "address"}
 """Flags that are given, that end the command, or (`--address`) would join a running cluster."""
 WORDS = st.sampled_from(
     [

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import toy_splits
 
-from r2d_ray.config import PROFILES, build_config
+from r2d_ray.config import FITTED, PROFILES, build_config
 from r2d_ray.data.examples import Splits
 from r2d_ray.distributed.cluster import NO_GPUS, Capacity
 from r2d_ray.errors import UserError
@@ -120,6 +120,7 @@ def test_what_is_given_is_not_fitted() -> None:
         *("max_steps", "eval_steps", "stage1_max_steps", "stage1_eval_steps"),
         *("max_input_length", "max_label_length", "max_rationale_length"),
     }
+    assert found.keys() == set(FITTED["finetune"])
     given = {"max_input_length": 99, "max_steps": 48}
     rest = fitted(toy_splits(), given, profile="finetune")
     assert rest.keys() == found.keys() - given.keys()

@@ -30,6 +30,7 @@ from optuna.storages.journal import _file as journal_module
 from ray import tune as ray_tune
 from ray.train import ControllerError, WorkerGroupError
 from ray.tune.integration import ray_train
+from ray.tune.search import Searcher
 from safetensors.torch import load_file
 
 from r2d_ray import storage
@@ -53,6 +54,7 @@ from r2d_ray.search.trial import one_line
 from r2d_ray.storage import write_atomically
 from r2d_ray.study import books
 from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.patience import is_flat
 from r2d_ray.study.progress.events import silent
 from r2d_ray.study.settings import SearchSettings
 from r2d_ray.training import trainer
@@ -82,7 +84,9 @@ SPACE = SearchSpace(
 )
 
 
-def search_plan(sampler: str, pruner: str, seeds: int = 1) -> StudyPlan:
+def search_plan(
+    sampler: str, pruner: str, seeds: int = 1, patience: int | None = None
+) -> StudyPlan:
     config = tiny_config(stage1_max_steps=0, max_steps=STEPS, eval_steps=EVERY)
     settings = SearchSettings.model_validate(
         {
@@ -92,6 +96,7 @@ def search_plan(sampler: str, pruner: str, seeds: int = 1) -> StudyPlan:
             "sampler": sampler,
             "pruner": pruner,
             "seeds_per_config": seeds,
+            "patience_trials": patience,
         }
     )
     info = toy_info("s", config, SPACE.model_dump(mode="json"), TRIALS)
@@ -185,6 +190,8 @@ class Session:
 
     def run_one(self, name: str, searcher: StudySearcher, base: dict[str, Any]) -> None:
         asked = searcher.suggest(name)
+        if asked == Searcher.FINISHED:
+            return
         assert isinstance(asked, dict)
 
         def report(result: dict[str, Any]) -> None:
@@ -281,6 +288,54 @@ def test_a_search_with_a_pruner_killed_at_drawn_moments_takes_the_same_decisions
     assert [trial[3] for trial in found_told] == [trial[3] for trial in told]
     assert all(state.is_finished() for _, state, *_ in found_told)
     assert session.steps <= seeds * TRIALS * STEPS + kills * EVERY
+
+
+@pytest.mark.parametrize(("sampler", "pruner"), [("random", "none"), ("tpe", "halving")])
+def test_a_killed_search_of_a_patience_stops_at_the_trial_at_which_a_calm_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, pruner: str
+) -> None:
+    session, plan = Session(monkeypatch), search_plan(sampler, pruner, patience=4)
+    calm = session.search(plan, tmp_path / "calm")
+    records, _ = ended(calm)
+    last = len(records)
+    assert 5 <= last < TRIALS
+    by_number = {record.trial: record for record in records}
+    best = SPACE.objective.best_of(records)
+    assert best is not None
+    after = [record for record in records if record.trial > best.trial]
+    assert sum(record.status != "failed" for record in after) == 4
+    assert is_flat(by_number, SPACE.objective, 4)
+
+    killed_and_repeated(session, plan, tmp_path / "hit", session.moments // 6)
+    found, told = ended(StudyFolder(tmp_path / "hit"))
+    assert [(r.trial, r.config, r.status) for r in found] == [
+        (r.trial, r.config, r.status) for r in records
+    ]
+    assert len(told) == last
+    # Nothing is left to train; without the patience the same study goes on.
+    kept = books.Bookkeeper(calm, plan.info)
+    idle = tuner.Session(kept, {}, 1, silent)
+    assert missing_trials(plan, idle) is None
+    more = missing_trials(search_plan(sampler, pruner), idle)
+    assert more is not None
+    assert more.trials == TRIALS - last
+
+
+def test_no_trials_are_added_to_a_search_that_its_patience_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = search_plan("random", "none", patience=4)
+    folder = Session(monkeypatch).search(plan, tmp_path)
+    storage.write_json(folder.info_path, plan.info.model_dump(mode="json"))
+    asked = plan.settings.model_copy(update={"extend": 2})
+    with pytest.raises(UserError) as refused:
+        SearchRun(replace(plan, settings=asked)).check_stored(folder)
+    assert str(refused.value) == (
+        "--extend 2: no better value in 4 trials, which ended the search (allowed: with a larger "
+        "--patience-trials, or without it)"
+    )
+    patient = asked.model_copy(update={"patience_trials": 5})
+    SearchRun(replace(plan, settings=patient)).check_stored(folder)
 
 
 def test_the_pruner_decides_on_what_a_killed_trial_left_before_anybody_heard_of_it(

@@ -19,7 +19,8 @@ from r2d_ray.errors import UserError
 from r2d_ray.records import Objective, StudyInfo, TrialRecord, read_jsonl
 from r2d_ray.search import trial as trial_module
 from r2d_ray.search.domain import Domain
-from r2d_ray.search.run import ask_to_end, reconcile
+from r2d_ray.search.journal.opening import reconcile
+from r2d_ray.search.run import ask_to_end
 from r2d_ray.search.searcher import StudySearcher, open_journal
 from r2d_ray.search.space import SearchSpace, distributions
 from r2d_ray.search.trial import (
