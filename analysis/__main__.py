@@ -57,6 +57,11 @@ def parser() -> Parser:
         action="store_true",
         help="leave the rows' input text out of the page: predictions and rationales only",
     )
+    made.add_argument(
+        "--static",
+        action="store_true",
+        help="a page below 1.5 MB for mail and supplements: its pictures do not move",
+    )
     return made
 
 
@@ -88,7 +93,13 @@ def _report(argv: Sequence[str] | None) -> int:
     from analysis.report import write_report
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # studies in memory are no news
-    report = write_report(args.studies, args.out, with_text=not args.without_text, paper=args.paper)
+    report = write_report(
+        args.studies,
+        args.out,
+        with_text=not args.without_text,
+        static=args.static,
+        paper=args.paper,
+    )
     print(f"{report.tables} tables, {report.pictures} pictures: {report.page}")
     if args.paper:
         print(

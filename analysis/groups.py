@@ -56,6 +56,11 @@ class Group:
         """Whether it is a search's best model or its defaults."""
         return not self.study.is_comparison
 
+    @property
+    def defaults(self) -> bool:
+        """Whether it is a search's trial 0, which was not chosen as the best."""
+        return self.searched and self.name.startswith("trial 0")
+
     def run(self, seed: int) -> str:
         """Return the name of a seed's run, under which its predictions lie."""
         return self.files.get(seed, f"{self.name}-{seed}")

@@ -50,6 +50,7 @@ def write_report(
     out: Path,
     *,
     with_text: bool = True,
+    static: bool = False,
     paper: Path | None = None,
 ) -> Report:
     """Write the report of these studies to `out`, replacing a report that is there.
@@ -58,6 +59,7 @@ def write_report(
         folders: Study folders.
         out: The report's folder; it appears when everything in it is written.
         with_text: Whether the page shows what the rows ask (a clinical note, say).
+        static: Whether the page does without Plotly: pictures stand still, below 1.5 MB in all.
         paper: A folder for LaTeX tables and pictures that fit a paper, if they are wanted.
 
     Raises:
@@ -76,7 +78,7 @@ def write_report(
                 parts.append(stack.enter_context(whole_folder(place)))
             except OSError as error:
                 raise UserError(f"{kind.flag} {place}: {error.strerror or error}") from None
-        return Report(places[REPORT] / "index.html", *_write(studies, with_text, *parts))
+        return Report(places[REPORT] / "index.html", *_write(studies, with_text, static, *parts))
 
 
 def _within(one: Path, other: Path) -> bool:
@@ -84,7 +86,7 @@ def _within(one: Path, other: Path) -> bool:
 
 
 def _write(
-    studies: Sequence[Study], with_text: bool, part: Path, paper: Path | None = None
+    studies: Sequence[Study], with_text: bool, static: bool, part: Path, paper: Path | None = None
 ) -> tuple[int, int, int]:
     """Write to empty folders; return how many tables and pictures, and a paper's tables."""
     tables = report_tables(studies)
@@ -102,6 +104,7 @@ def _write(
             pictures=drawn,
             left_out=left_out,
             with_text=with_text,
+            static=static,
         )
     )
     write_atomically(part / "index.html", page)

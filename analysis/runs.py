@@ -126,6 +126,9 @@ def _alone(record: TrialRecord, seed: int | None, scores: dict[str, float | None
     values: dict[str, Any] = {"test_metrics": scores, "seeds": ()}
     if seed is not None:  # counts are sums over all seeds
         values |= {"seed": seed, "config": {**record.config, "seed": seed}, "counts": {}}
+        values |= {"series": record.series if seed == record.seed else {}}
+        mine = next((run for run in record.seeds if run.seed == seed), None)
+        values |= {"curve": mine.curve, "metrics": mine.metrics} if mine else {}
     return record.model_copy(update=values)
 
 

@@ -29,6 +29,7 @@ from analysis.tables.training import place_words
 from r2d_ray.errors import UserError
 
 MAX_BYTES = 15_000_000
+STATIC_BYTES = 1_500_000  # without Plotly: what goes by mail and into supplements
 SLACK_BYTES = 20_000  # the table of what the browser holds, and its own words
 MAX_SVG_BYTES = 300_000  # a picture with more marks than this goes into the page as PNG
 
@@ -40,7 +41,7 @@ class Content:
     """What a page shows; `pictures` stand with their written files by ending, `svg` and `png`.
 
     `left_out` says which pictures are not there and why; `with_text` whether what the
-    rows ask is shown beside their predictions.
+    rows ask is shown beside their predictions; `static` leaves out Plotly: pictures stand still.
     """
 
     studies: Sequence[Study]
@@ -49,21 +50,23 @@ class Content:
     pictures: Sequence[tuple[Picture, Mapping[str, Path]]]
     left_out: Sequence[str] = ()
     with_text: bool = True
+    static: bool = False
 
 
 def render(content: Content) -> str:
-    """Return the page's HTML, at most `MAX_BYTES` long: the browser of predictions gives way.
+    """Return the page's HTML; predictions give way to `MAX_BYTES`, static to `STATIC_BYTES`.
 
     Raises:
         UserError: if tables and pictures alone are too large, or predictions cannot be read.
     """
     values = _values(content)
     bare = len(_html(values, {"runs": [], "rows": [], "items": []}, ()).encode())
-    room = MAX_BYTES - SLACK_BYTES - bare
+    most = (STATIC_BYTES if content.static else MAX_BYTES) - SLACK_BYTES
+    room = most - bare
     if room < 0:
         raise UserError(
             f"the report's page would have {bare:,} bytes even without predictions "
-            f"(allowed: {MAX_BYTES - SLACK_BYTES:,}; fewer studies at once)"
+            f"(allowed: {most:,}; fewer studies at once)"
         )
     found = browser(content.studies, room, with_text=content.with_text)
     return _html(values, found.data, found.held)
@@ -71,7 +74,7 @@ def render(content: Content) -> str:
 
 def _values(content: Content) -> dict[str, Any]:
     """Return the template's values but for the predictions."""
-    figures = any(picture.page_figure for picture, _ in content.pictures)
+    figures = not content.static and any(p.page_figure for p, _ in content.pictures)
     own = _own("report.js")
     scripts = [_plotly(), own] if figures else [own]
     return {
@@ -89,7 +92,7 @@ def _values(content: Content) -> dict[str, Any]:
             if not table.rows
         ],
         "pictures_left_out": [("", names.in_words(reason)) for reason in content.left_out],
-        "pictures": [_picture(picture, files) for picture, files in content.pictures],
+        "pictures": [_picture(p, files, content.static) for p, files in content.pictures],
     }
 
 
@@ -172,12 +175,12 @@ def _policy(scripts: Sequence[str]) -> str:
     return "; ".join(parts)
 
 
-def _picture(picture: Picture, files: Mapping[str, Path]) -> dict[str, Any]:
-    svg = files["svg"].read_bytes()
-    kind, image = ("svg+xml", svg)
-    if len(svg) > MAX_SVG_BYTES:
+def _picture(picture: Picture, files: Mapping[str, Path], static: bool) -> dict[str, Any]:
+    most = files["png"].stat().st_size if static else MAX_SVG_BYTES
+    kind, image = "svg+xml", files["svg"].read_bytes()
+    if len(image) > most:
         kind, image = "png", files["png"].read_bytes()
-    figure = picture.page_figure
+    figure = None if static else picture.page_figure
     return {
         "name": picture.name,
         "title": names.in_words(picture.title),

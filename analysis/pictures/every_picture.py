@@ -13,6 +13,7 @@ from analysis.pictures.grid import comparison_grids
 from analysis.pictures.labels import label_pictures
 from analysis.pictures.looks import place_of
 from analysis.pictures.search import search_pictures
+from analysis.pictures.search_forest import search_forest
 from analysis.pictures.style import PRINT, Picture
 from analysis.pictures.training import training_pictures
 from analysis.studies import Study
@@ -38,7 +39,8 @@ def draw_pictures(studies: Sequence[Study]) -> tuple[tuple[Picture, ...], tuple[
             if isinstance(drawn, str):
                 left_out.append(f"{study.info.name}: {drawn}" if several else drawn)
                 continue
-            caption = picture_caption(drawn.name, study.info.space["metric"], len(study.done()))
+            metric, searched = study.info.space["metric"], not study.is_comparison
+            caption = picture_caption(drawn.name, metric, len(study.done()), searched)
             drawn = replace(drawn, caption=caption)
             if several:
                 name = f"{file_slug(study.info.name)}-{drawn.name}"
@@ -78,7 +80,9 @@ def _of(study: Study) -> Iterator[Picture | str]:
     if not study.is_comparison:
         yield from search_pictures(study)
         if groups:
+            yield search_forest(groups)
             yield from label_pictures(groups)
+            yield from training_pictures(groups)
         elif study.done():
             yield "labels: result.json has no test scores of the search's models"
         return

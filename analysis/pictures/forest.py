@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from analysis import names
 from analysis.groups import Group, paired, runs_of
-from analysis.pictures.looks import GREY, Style, styles
+from analysis.pictures.looks import GREY, Style, looks_of
 from analysis.pictures.style import (
     PRINT,
     Picture,
@@ -58,7 +59,7 @@ class Row:
 
 def forest_pictures(groups: Sequence[Group]) -> list[Picture | str]:
     """Return the picture of differences from the reference, or why it is left out."""
-    looks = styles({group.name: group.method for group in groups})
+    looks = looks_of(groups)
     panels: dict[str, tuple[Row, ...]] = {}
     for metric, (title, factor) in METRICS.items():
         if rows := _rows(groups, metric, factor, looks):
@@ -68,29 +69,40 @@ def forest_pictures(groups: Sequence[Group]) -> list[Picture | str]:
             f"differences: no finished arm shares a seed and test rows with {REFERENCE} "
             "(or all test rows are in one group)"
         ]
+    shown = {row.name for rows in panels.values() for row in rows}
+    missing = [g.name for g in groups if g.name not in shown and not _is_reference(g)]
+    return [forest(panels, REFERENCE, missing)]
+
+
+def forest(
+    panels: Mapping[str, tuple[Row, ...]], reference: str, missing: Sequence[str]
+) -> Picture:
+    """Return the picture of these differences from a reference.
+
+    Args:
+        panels: The rows of each score, none of them empty.
+        reference: The name of what is subtracted.
+        missing: What has no row, for lack of a common seed or of rows.
+    """
     words = [
-        f"Differences from {REFERENCE} on test in points of 100, with 95 % intervals over seeds "
+        f"Differences from {reference} on test in points of 100, with 95 % intervals over seeds "
         "and groups of test rows (groups alone where there is one seed); above 0 is better than "
-        f"{REFERENCE}"
+        f"{reference}"
     ]
     words += [
         f"{title}: "
         + listed([f"{row.name} {row.words} ({counted(row.seeds, 'seed')})" for row in rows])
         for title, rows in panels.items()
     ]
-    shown = {row.name for rows in panels.values() for row in rows}
-    missing = [g.name for g in groups if g.name not in shown and not _is_reference(g)]
     if missing:
         words.append(f"Not compared, for lack of a common seed or of rows: {', '.join(missing)}")
-    return [
-        Picture(
-            "differences",
-            f"Differences from {REFERENCE}",
-            ". ".join(words) + ".",
-            Printed(_print, list(panels.items())),
-            _page(panels),
-        )
-    ]
+    return Picture(
+        "differences",
+        f"Differences from {reference}",
+        ". ".join(words) + ".",
+        Printed(partial(_print, reference), list(panels.items())),
+        _page(panels, reference),
+    )
 
 
 def _is_reference(group: Group) -> bool:
@@ -116,7 +128,7 @@ def _rows(
     return tuple(rows)
 
 
-def _print(panels: Sequence[tuple[str, tuple[Row, ...]]], width: float) -> Figure:
+def _print(reference: str, panels: Sequence[tuple[str, tuple[Row, ...]]], width: float) -> Figure:
     from matplotlib import rc_context
 
     letters = max(12, int(4 * width))
@@ -127,7 +139,7 @@ def _print(panels: Sequence[tuple[str, tuple[Row, ...]]], width: float) -> Figur
         grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
         for axes, (title, rows) in zip(grid.flat, panels, strict=True):
             _print_rows(axes, title, rows, letters)
-        grid.flat[-1].set_xlabel(f"points above {names.method(REFERENCE)}")
+        grid.flat[-1].set_xlabel(f"points above {names.run(reference)}")
     return figure
 
 
@@ -150,7 +162,7 @@ def _print_rows(axes: Axes, title: str, rows: Sequence[Row], letters: int) -> No
     axes.tick_params(axis="y", length=0)
 
 
-def _page(panels: dict[str, tuple[Row, ...]]) -> dict[str, Any]:
+def _page(panels: Mapping[str, tuple[Row, ...]], reference: str) -> dict[str, Any]:
     from plotly.subplots import make_subplots
 
     counts = [len(rows) for rows in panels.values()]
@@ -186,5 +198,5 @@ def _page(panels: dict[str, tuple[Row, ...]]) -> dict[str, Any]:
             text=f"<b>{title}</b>", x=0, xref="paper", xanchor="left", yanchor="bottom",
             y=figure.get_subplot(place, 1).yaxis.domain[1], yref="paper", showarrow=False,
         )  # fmt: skip
-    figure.update_xaxes(title_text=f"points above {REFERENCE}", row=len(panels), col=1)
+    figure.update_xaxes(title_text=f"points above {reference}", row=len(panels), col=1)
     return page_json(figure, height)

@@ -183,7 +183,9 @@ def _page(
         )  # fmt: skip
         axis = figure.get_subplot(row, 1).yaxis
         words += _page_words(heat, axis.plotly_name.removeprefix("yaxis"), scale)
-        figure.update_yaxes(autorange="reversed", type="category", row=row, col=1)
+        figure.update_yaxes(
+            autorange="reversed", type="category", title_text=y_title, row=row, col=1
+        )
         figure.update_xaxes(type="category", tickangle=-90 if longest > LONG else 0, row=row, col=1)
         title = wrapped(heat.title).replace("\n", "<br>")
         words.append({

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,13 +11,14 @@ import numpy as np
 from analysis.groups import Group, Score, labels_of, over_seeds
 from analysis.pictures.heat import Heat, draw_heats
 from analysis.pictures.lines import draw_panels
-from analysis.pictures.looks import styles
+from analysis.pictures.looks import looks_of
 from analysis.pictures.panels import Line, Panel
 from analysis.pictures.style import Picture, counted, listed, number, percent
 from r2d_ray.evaluation.label_metrics import Counts, confusion
 from r2d_ray.records import Prediction
 
 BINS = 10
+ROOM = 0.02  # of the axes of calibration, beyond the outermost mark
 ECE = Score("ece", "ECE")  # of each run, as in the tables: pooled rows would look better
 OUT_OF_SET = "none of them"
 
@@ -128,7 +130,7 @@ def reliability(outputs: Outputs) -> list[Bin]:
 
 
 def _calibration(found: Sequence[Outputs]) -> Picture | str:
-    looks = styles({outputs.group.name: outputs.group.method for outputs in found})
+    looks = looks_of([outputs.group for outputs in found])
     lines, words, without = [], [], []
     for outputs in found:
         name = outputs.group.name
@@ -149,22 +151,29 @@ def _calibration(found: Sequence[Outputs]) -> Picture | str:
         )
         told = [f"{number(b.confidence, 2)}: {number(b.accuracy, 2)} of {b.rows}" for b in bins]
         error = over_seeds(outputs.group, ECE)
-        mean = f" (expected calibration error {number(error.mean)})" if error else ""
+        mean = f" (ECE {number(100 * error.mean, 2)} %)" if error and error.mean else ""
         words.append(f"{name}{mean} {listed(told)}")
     if not lines:
         return "calibration: no predictions have label probabilities"
-    panels = [
-        Panel(line.label, "confidence", "share right", (line,), (0, 1), (0, 1), equal=True)
-        for line in lines
-    ]
-    whole = Panel("", "confidence", "share right", tuple(lines), (0, 1), (0, 1), equal=True)
+    ends = _ends([value for line in lines for value in (*line.x, *line.y) if value is not None])
+    axes = ("confidence", "share right")
+    panels = [Panel(line.label, *axes, (line,), ends, ends, equal=True) for line in lines]
+    whole = Panel("", *axes, tuple(lines), ends, ends, equal=True)
     description = (
         "How often a label of a given confidence is right, in tenths of the confidence, pooled "
-        "over seeds (the error is their mean); on the dotted line both agree, below it the model "
-        "is too sure; larger marks "
-        f"hold more rows. Mean confidence: share right of rows, for {'. For '.join(words)}."
+        "over seeds (ECE, the expected calibration error, is their mean, as in the table); both "
+        f"axes go from {number(ends[0], 1)} to {number(ends[1], 1)}; on the dotted line both "
+        "agree, below it the model is too sure; larger marks hold more rows. Mean confidence: "
+        f"share right of rows, for {'. For '.join(words)}."
     )
     if without:
         description += f" Without probabilities: {', '.join(without)}."
     printed, page = draw_panels(panels, columns=min(3, len(panels)), page=[whole])
     return Picture("calibration", "Calibration", description, printed, page)
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    """Return the tenths around all values with a little room, within 0 to 1."""
+    low = math.floor(BINS * (min(values) - ROOM)) / BINS
+    high = math.ceil(BINS * (max(values) + ROOM)) / BINS
+    return max(0.0, low), min(1.0, high)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from analysis.pictures.looks import GREY, PAGE_DASHES
+from analysis.pictures.looks import GREY, PAGE_DASHES, PAGE_MARKS
 from analysis.pictures.panels import Line, Panel, aside, legend_of, marked
 from analysis.pictures.style import page_json
 
@@ -86,6 +86,9 @@ def _page_range(figure: go.Figure, line: Line, row: int, shift: float) -> None:
 
 def _page_line(figure: go.Figure, line: Line, row: int, named: bool) -> None:
     look = line.style
+    dash, width = PAGE_DASHES[look.dash], look.width * 1.3
+    dots = line.mode == "markers"
+    symbol = PAGE_MARKS.get(look.mark, "circle") if dots else "circle"
     figure.add_scatter(
         x=list(line.x),
         y=list(line.y),
@@ -93,8 +96,17 @@ def _page_line(figure: go.Figure, line: Line, row: int, named: bool) -> None:
         name=line.label,
         legendgroup=line.label,
         showlegend=named,
-        line={"color": look.colour, "dash": PAGE_DASHES[look.dash], "width": look.width * 1.3},
-        marker={"color": look.colour, "size": list(line.sizes) or 7},
+        line={
+            "color": look.colour,
+            "dash": dash,
+            "width": width,
+            "shape": "hv" if line.steps else "linear",
+        },
+        marker={
+            "color": look.colour,
+            "size": list(line.sizes) or (7 * max(1.0, look.width / 1.6) if dots else 7),
+            "symbol": symbol,
+        },
         text=list(line.notes) or None,
         row=row,
         col=1,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from analysis.groups import Group
 
 BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
 ORANGE, VERMILLION, PURPLE, GREY = "#E69F00", "#D55E00", "#CC79A7", "#808080"
@@ -28,6 +30,15 @@ METHODS_SHOWN = {
 
 PRINT_DASHES = ("-", "--", ":", "-.")
 PAGE_DASHES = ("solid", "dash", "dot", "dashdot")
+DEFAULTS = "defaults"
+"""Stands for a search's defaults among methods; no method has this name."""
+
+PAGE_MARKS = {
+    "o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down",
+    "P": "cross", "X": "x", "*": "star", "<": "triangle-left", ">": "triangle-right",
+    "p": "pentagon", "h": "hexagon", "d": "diamond-tall", "8": "octagon", "H": "hexagon2",
+}  # fmt: skip
+"""Plotly's names of matplotlib's marks."""
 MARKS = "os^DvPX*<>phd8H"
 """Marks of printed lines, one a method: they tell lines apart where there is no colour."""
 SETTINGS = 1000  # places in the order for the settings of one method
@@ -71,6 +82,11 @@ def styles(methods: Mapping[str, str]) -> dict[str, Style]:
             SETTINGS * place_of(method) + place,
         )
     return found
+
+
+def looks_of(groups: Sequence[Group]) -> dict[str, Style]:
+    """Return each group's style; of a search its defaults are grey, the best has the method's."""
+    return styles({group.name: DEFAULTS if group.defaults else group.method for group in groups})
 
 
 def place_of(method: str) -> int:

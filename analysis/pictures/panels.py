@@ -21,7 +21,8 @@ NEAR = 0.02  # of a panel's height: two lines that are no farther apart look lik
 class Line:
     """A line with its range from `low` to `high` (empty: none); the page shows its `notes`.
 
-    `mode` is Plotly's: `lines`, `markers` or both; `sizes` are diameters of markers in points.
+    `mode` is Plotly's: `lines`, `markers` or both; `sizes` are diameters of markers in points;
+    `steps` keeps a value until the next one, instead of a slope between them.
     """
 
     label: str
@@ -33,6 +34,7 @@ class Line:
     mode: str = "lines"
     sizes: Sequence[float] = ()
     notes: Sequence[str] = ()
+    steps: bool = False
 
 
 @dataclass(frozen=True, slots=True)

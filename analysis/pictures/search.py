@@ -14,6 +14,7 @@ from analysis.pictures.lines import draw_panels
 from analysis.pictures.looks import BLUE, GREY, SKY, Style
 from analysis.pictures.panels import Line, Panel
 from analysis.pictures.parallel import parallel
+from analysis.pictures.pareto import pareto
 from analysis.pictures.style import Picture, counted, listed, number
 from analysis.studies import Study
 from r2d_ray.records import TrialRecord
@@ -37,6 +38,7 @@ def search_pictures(study: Study) -> list[Picture | str]:
     rebuilt = rebuild(study, space)
     drawn = [
         _history(rebuilt, space),
+        pareto(study, space),
         _importance(rebuilt, space),
         _parallel(rebuilt, space),
         _slices(rebuilt, space),
@@ -186,12 +188,8 @@ def _curves(rebuilt: optuna.Study, space: SearchSpace) -> Picture | str:
         lines.append((kind, Line(label, steps, values, looks[kind], mode=mode, notes=notes)))
     order = list(looks)
     lines.sort(key=lambda pair: order.index(pair[0]))  # the best lies on top
-    panel = Panel(
-        "",
-        "optimiser step of stage 2",
-        f"validation {space.metric}",
-        tuple(line for _, line in lines),
-    )
+    shown_lines = tuple(line for _, line in lines)
+    panel = Panel("", "optimiser step of stage 2", f"validation {space.metric}", shown_lines)
     description = f"Validation {space.metric} by step, first to last: {listed(ends)}."
     title = "Training curves of the search"
     return Picture("search-curves", title, description, *draw_panels([panel]))

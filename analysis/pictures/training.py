@@ -8,7 +8,7 @@ from functools import partial
 
 from analysis.groups import Group
 from analysis.pictures.lines import draw_panels
-from analysis.pictures.looks import Style, styles
+from analysis.pictures.looks import Style, looks_of
 from analysis.pictures.panels import Line, Panel, Values
 from analysis.pictures.style import Picture, counted, listed, number, percent
 from r2d_ray.config import TrainConfig, build_config
@@ -21,16 +21,17 @@ Series = Mapping[int, float]
 
 
 def training_pictures(groups: Sequence[Group]) -> list[Picture | str]:
-    """Return the pictures of a comparison's training, or why one is left out."""
+    """Return the pictures of the training of arms, or of a search's models, or why not."""
     return [_schedules(groups), _dose(groups), _training(groups)]
 
 
-def _looks(groups: Sequence[Group]) -> dict[str, Style]:
-    return styles({group.name: group.method for group in groups})
+def _titled(title: str, groups: Sequence[Group]) -> str:
+    """Return a title that says of a search which of its trials are shown."""
+    return f"{title}: {' and '.join(g.name for g in groups)}" if groups[0].searched else title
 
 
 def _schedules(groups: Sequence[Group]) -> Picture:
-    looks = _looks(groups)
+    looks = looks_of(groups)
     configs = {group.name: build_config(group.config) for group in groups}
     shown = {n: c for n, c in configs.items() if c.trains_rationales}
     shown = {n: c for n, c in shown.items() if c.rationale_prompt == "given_label"}
@@ -57,7 +58,8 @@ def _schedules(groups: Sequence[Group]) -> Picture:
     panels = panels if gold else panels[1:]
     figures = draw_panels(panels, columns=len(panels))
     description = ". ".join(words) + "."
-    return Picture("schedules", "Schedules of the methods", description, *figures)
+    title = _titled("Schedules" if groups[0].searched else "Schedules of the methods", groups)
+    return Picture("schedules", title, description, *figures)
 
 
 Points = tuple[tuple[float, float], ...]
@@ -132,7 +134,7 @@ def _over_seeds(group: Group, style: Style, runs: Sequence[Series]) -> Line | No
 
 
 def _lines(groups: Sequence[Group], get: Callable[[TrialRecord], Series]) -> tuple[Line, ...]:
-    looks = _looks(groups)
+    looks = looks_of(groups)
     found = (
         _over_seeds(group, looks[group.name], [get(record) for record in group.done.values()])
         for group in groups
@@ -142,11 +144,13 @@ def _lines(groups: Sequence[Group], get: Callable[[TrialRecord], Series]) -> tup
 
 def _dose(groups: Sequence[Group]) -> Picture | str:
     shares = {
-        "sampled_share": "Prompts whose label was sampled",
-        "changed_share": "Prompts whose label really changed",
+        "sampled_share": "Label was sampled",
+        "changed_share": "Label really changed",
     }
     panels = []
-    words = ["Shares of the rationale prompts of a training step"]
+    words = [
+        "Shares of the rationale prompts of a training step whose label was sampled, or changed"
+    ]
     for name, title in shares.items():
         lines = tuple(x for x in _lines(groups, partial(_logged, name=name)) if any(x.y))
         if not lines:
@@ -160,13 +164,14 @@ def _dose(groups: Sequence[Group]) -> Picture | str:
         ]
         words.append(f"{title}: {listed(means)}")
     if not panels:
-        return "effective dose: no finished arm sampled a label"
+        return "effective dose: no finished run sampled a label"
     rest = [g.name for g in groups if g.name not in {line.label for line in panels[0].lines}]
     if rest:
         words.append(f"None sampled by {', '.join(rest)}")
     words.append(_seeds_said(groups))
     description = ". ".join(words) + "."
-    return Picture("dose", "Effective dose over steps", description, *draw_panels(panels))
+    title = _titled("Effective dose over steps", groups)
+    return Picture("dose", title, description, *draw_panels(panels))
 
 
 def _times_100(line: Line) -> Line:
@@ -193,16 +198,19 @@ def _training(groups: Sequence[Group]) -> Picture | str:
         ends = [f"{x.label} {number(x.y[0])} to {number(x.y[-1])}" for x in lines]
         words.append(f"{title}, first to last: {listed(ends)}")
     if not panels:
-        return "training curves: no finished arm has an evaluation or a logged series"
+        return "training curves: no finished run has an evaluation or a logged series"
     words.append(_seeds_said(groups))
+    if groups[0].searched and any(len(group.done) > 1 for group in groups):
+        words.append("A search logs the losses of the first seed alone")
     description = ". ".join(words) + "."
-    return Picture("training", "Training curves", description, *draw_panels(panels))
+    title = _titled("Training curves", groups)
+    return Picture("training", title, description, *draw_panels(panels))
 
 
 def _seeds_said(groups: Sequence[Group]) -> str:
     seeds = {len(group.done) for group in groups}
     if seeds == {1}:
-        return "One seed of each arm, so no spread is shown"
+        return "One seed each, so no spread is shown"
     counts = (
         f"{min(seeds)} to {max(seeds)} seeds" if len(seeds) > 1 else counted(max(seeds), "seed")
     )

@@ -57,6 +57,43 @@ def test_its_confusions_and_calibration_are_drawn() -> None:
     assert {"confusion", "calibration"} <= set(names)
 
 
+def test_its_best_and_its_controls_stand_against_its_defaults_and_their_training_is_drawn() -> None:
+    study = open_study(STORED / "search")
+    drawn = {picture.name: picture for picture in draw_pictures([study])[0]}
+    picture = drawn["differences"]
+    assert picture.title == "Differences from trial 0 (the defaults)"
+    assert picture.caption.startswith("Differences from the defaults on the test set")
+    assert picture.page_figure is not None
+    marks = {trace["name"]: trace["x"][0] for trace in reversed(picture.page_figure["data"])}
+    scores = study.result["test"]
+    for name in (best_of(study), "best without context"):
+        gain = scores[name]["macro_f1"] - scores["trial 0 (the defaults)"]["macro_f1"]
+        assert marks[name] == pytest.approx(100 * gain)
+    assert "or of rows: majority label (no), coin, training balance." in picture.description
+    for name in ("schedules", "dose", "training"):
+        figure = drawn[name].page_figure
+        assert figure is not None
+        assert {trace["name"] for trace in figure["data"]} == {
+            *(best_of(study), "trial 0 (the defaults)")
+        }
+
+
+def test_calibration_is_zoomed_to_its_marks_and_names_the_error_of_the_table() -> None:
+    study = open_study(STORED / "search")
+    drawn = {picture.name: picture for picture in draw_pictures([study])[0]}
+    table = next(table for table in report_tables([study]) if table.name == "calibration")
+    picture = drawn["calibration"]
+    errors = [f"{100 * row['ece'].mean:.2f}" for row in table.rows]
+    for name in (best_of(study), "trial 0 (the defaults)"):
+        error = f"{100 * study.result['test'][name]['ece']:.2f}"
+        assert error in errors
+        assert f"{name} (ECE {error} %)" in picture.description
+    axes = picture.print_figure.axes[0]
+    assert axes.get_xlim() == axes.get_ylim()
+    low, high = axes.get_xlim()
+    assert 0 < low < high < 1
+
+
 @pytest.mark.parametrize(
     ("gone", "words"),
     [

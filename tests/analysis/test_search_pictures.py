@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from studies_by_hand import SEARCH, SPACE, Pictures, drawn, search, shown, traces, trial
+from studies_by_hand import SEARCH, SPACE, Pictures, drawn, printed, search, shown, traces, trial
 
 from analysis.pictures.every_picture import draw_pictures
+from r2d_ray.records import TrialRecord
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,54 @@ def test_curves_and_rung_show_pruned_trials_apart(searched: Pictures) -> None:
     )
 
 
+def both(number: int, label: float, loss: float, status: str = "done") -> TrialRecord:
+    scores = {"macro_f1": label, "rationale_loss": loss}
+    return trial(number, label, status).model_copy(update={"metrics": scores})
+
+
+def test_the_pareto_front_holds_the_trials_that_no_finished_one_beats_in_both() -> None:
+    study = search(
+        both(0, 0.6, 2.5),  # beaten by 1 in both
+        both(1, 0.7, 2.0),
+        both(2, 0.9, 3.0),
+        both(3, 0.7, 2.2),  # as good as 1 on labels, worse on rationales
+        both(4, 0.95, 1.0, "pruned"),
+        both(5, 0.5, 1.5),
+    )
+    picture = drawn(study)["pareto"]
+    front = [(1.5, 0.5), (2.0, 0.7), (3.0, 0.9)]
+    (line,) = traces(picture, "Pareto front")
+    assert shown(line) == front
+    assert line["line"]["shape"] == "hv"
+    axes = picture.print_figure.axes[0]
+    (drawn_line,) = [x for x in axes.lines if x.get_label() == "Pareto front"]
+    assert drawn_line.get_drawstyle() == "steps-post"
+    assert printed(picture, "Pareto front") == front
+    assert shown(traces(picture, "best, trial 2")[0]) == [(3.0, 0.9)]
+    assert shown(traces(picture, "defaults, trial 0")[0]) == [(2.5, 0.6)]
+    assert shown(traces(picture, "pruned trial")[0]) == [(1.0, 0.95)]
+    assert (
+        "better on the other: trial 5: 0.500 at 1.500; trial 1: 0.700 at 2.000; trial 2: 0.900 at "
+        "3.000. The best trial, 2, is on the front. The defaults, trial 0, are not on the front"
+    ) in picture.description
+
+
+def test_a_search_that_trains_no_rationales_has_no_pareto_front() -> None:
+    _, left_out = draw_pictures([search(trial(0, 0.6), trial(1, 0.7))])
+    assert (
+        "label against rationale score: 0 finished trials with macro_f1 and rationale_loss on "
+        "validation (needed: 2)"
+    ) in left_out
+
+
+def test_every_finished_trial_has_its_mark_in_print() -> None:
+    records = [trial(number, 0.5 + number / 100) for number in range(20)]
+    axes = drawn(search(*records))["rung"].print_figure.axes[0]
+    (dots,) = [x for x in axes.lines if x.get_label() == "finished"]
+    assert dots.get_markevery() is None
+    assert len(dots.get_xdata()) == 20  # type: ignore[arg-type]
+
+
 def test_parallel_coordinates_end_at_the_best_and_worst_values(searched: Pictures) -> None:
     picture = searched["parallel"]
     assert picture.page_figure is not None
@@ -57,6 +106,8 @@ def test_one_trial_is_drawn_and_its_importance_is_left_out_with_the_reason() -> 
     names = [picture.name for picture in pictures]
     assert names == ["history", "parallel", "slices", "search-curves", "rung"]
     assert left_out == (
+        "label against rationale score: 0 finished trials with macro_f1 and rationale_loss on "
+        "validation (needed: 2)",
         "importance: 1 setting and 1 score among finished trials (needed: 2 of each that differ)",
         "labels: result.json has no test scores of the search's models",
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.report import write_report
 from analysis.studies import Study, open_studies
 from analysis.tables.every_table import report_tables
 from r2d_ray.evaluation.label_metrics import label_scores
@@ -48,6 +49,17 @@ def test_their_tables_are_filled(studies: tuple[Study, ...]) -> None:
     tables = {table.name: table for table in report_tables(studies)}
     for name in ("main", "differences", "controls", "alignment", "calibration", "searches", "cost"):
         assert tables[name].rows, name
+
+
+@pytest.mark.timeout(180)
+def test_their_static_page_fits_into_a_mail(tmp_path: Path) -> None:
+    folders = [STORED / "comparison", STORED / "search"]
+    page = write_report(folders, tmp_path / "report", static=True).page
+    text = page.read_text(encoding="utf-8")
+    assert page.stat().st_size < 1_500_000
+    assert "Plotly.newPlot = " not in text
+    assert "data-figure=" not in text
+    assert text.count("<figure>") == len(list((tmp_path / "report" / "pictures").glob("*.svg")))
 
 
 def test_they_are_small_and_hold_no_path_of_the_machine_that_made_them() -> None:
