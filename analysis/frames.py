@@ -65,7 +65,7 @@ def runs_frame(study: Study) -> pd.DataFrame:
     `rows` is how many predictions are stored, NA where no such file is.
 
     Raises:
-        UserError: for a study without a result.
+        UserError: for a study whose runs were not evaluated on test.
     """
     import pandas as pd
 
@@ -92,7 +92,7 @@ def scores_frame(study: Study) -> pd.DataFrame:
     Shares and F1 are 0 to 1, BLEU 0 to 100.
 
     Raises:
-        UserError: for a study without a result.
+        UserError: for a study whose runs were not evaluated on test.
     """
     import pandas as pd
 

@@ -103,7 +103,9 @@ def is_model(name: str) -> bool:
 
 def _of_search(study: Study) -> tuple[Run, ...]:
     """Return a search's best and its defaults, a run by seed, then the controls."""
-    table = study.result.get("test", {})
+    table = study.result.get("test", {}) if study.has_result else _in_records(study)
+    best = study.info.objective.best_of(study.records)
+    chosen = study.result.get("best_trial", best.trial if best else None)
     records = {record.trial: record for record in study.done()}
     bases = {name.rpartition(", seed ")[0] for name in table}
     trained = []
@@ -111,7 +113,7 @@ def _of_search(study: Study) -> tuple[Run, ...]:
         if not is_model(name) or name in bases:  # a mean of rows of their own
             continue
         base, mark, seed = name.rpartition(", seed ")
-        trial = study.result.get("best_trial") if name.startswith("best (") else 0
+        trial = chosen if name.startswith("best (") else 0
         record = records.get(trial) if isinstance(trial, int) else None
         if record is not None:
             record = _alone(record, int(seed) if mark else None, _numbers(study, name, scores))
@@ -119,6 +121,20 @@ def _of_search(study: Study) -> tuple[Run, ...]:
         trained.append(Run(study, name, "trained", base if mark else name, number, record, scores))
     controls = {name: scores for name, scores in table.items() if not is_model(name)}
     return (*trained, *_controls(study, controls))
+
+
+def _in_records(study: Study) -> dict[str, Mapping[str, Any]]:
+    """Return a search's test scores by run from its records alone, called as in result.json."""
+    best = study.info.objective.best_of(study.records)
+    found: dict[str, Mapping[str, Any]] = {}
+    for record in study.done():
+        if record.test_metrics and (record is best or record.trial == 0):
+            name = "trial 0 (the defaults)"
+            if record is best:
+                name = f"best (trial {record.trial}{', the defaults' if record.trial == 0 else ''})"
+            found |= {f"{name}, seed {run.seed}": run.test_metrics for run in record.seeds}
+            found |= {} if record.seeds else {name: record.test_metrics}
+    return dict(sorted(found.items()))
 
 
 def _alone(record: TrialRecord, seed: int | None, scores: dict[str, float | None]) -> TrialRecord:

@@ -48,7 +48,10 @@ def controls_table(studies: Sequence[Study], groups: Sequence[Group]) -> Table:
     shown = [g for g in groups if _beside_controls(g)]
     trivial = [row for study in studies for row in control_rows(study, (*MAIN, ROUGE_L))]
     if not trivial and all(group.searched or group.method == "r2d" for group in shown):
-        return nothing(name, title, "no control was run in these studies")
+        unknown = [study.info.name for study in studies if not study.has_result]
+        gone = f"; of {', '.join(unknown)} that is not known: result.json is missing"
+        none = "no control was run in these studies"
+        return nothing(name, title, none + (gone if unknown else ""))
     rows = [
         who(group)
         | {score.key: over_seeds(group, score) for score in (*MAIN, ROUGE_L)}
@@ -86,7 +89,8 @@ def bag_of_words_table(studies: Sequence[Study], groups: Sequence[Group]) -> Tab
     for study in studies:
         found = study.result.get(BAG_OF_WORDS)
         if not isinstance(found, Mapping):
-            notes.append(f"{study.info.name}: not scored")
+            gone = "" if study.has_result else ", or not known: result.json is missing"
+            notes.append(f"{study.info.name}: not scored{gone}")
         elif not isinstance(found.get("control"), str) or found.get("metric") not in LABEL_SCORES:
             notes.append(f"{study.info.name}: {found.get('says', 'not scored')}")
         else:

@@ -30,6 +30,7 @@ SCORES = (
     Score("mean_cost", "Mean cost", 1.0, 3),
     Score("mean_cost_decided", "Mean cost, decided by cost", 1.0, 3),
 )
+NO_TAG = "no test row has a tag (--keep-columns names columns whose values are scored apart)"
 RESAMPLED = ("macro_f1", "accuracy", "mean_cost")
 """Scores with an interval. The ECE of few rows is biased upwards, and so would be its draws."""
 
@@ -72,7 +73,8 @@ def sub_populations_table(studies: Sequence[Study], groups: Sequence[Group]) -> 
         if empty := study.result.get("tags_without_test_rows"):
             notes.append(f"{study.info.name}: no test row, so no score: {', '.join(empty)}")
     if not rows:
-        no = "no test row has a tag (--keep-columns names columns whose values are scored apart)"
+        tested = any(group.done for group in groups)
+        no = NO_TAG if tested else "no run has test scores"
         return nothing(NAME, TITLE, "; ".join([no, *notes[len(notes_on(groups)) :]]))
     there = [s for s in SCORES if any(row.get(s.key) is not None for row in rows)]
     columns = (

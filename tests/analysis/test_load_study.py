@@ -11,14 +11,18 @@ import pytest
 from analysis import load_study
 from analysis.asked import study_folder
 from r2d_ray.errors import UserError
+from r2d_ray.records import write_jsonl
 
 STORED = Path(__file__).parents[2] / "examples" / "studies"
 
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """A search whose result and predictions were taken away."""
+    """A search that has not ended: no test scores, no result, no predictions."""
     folder = Path(shutil.copytree(STORED / "search", tmp_path / "search"))
+    records = load_study(folder).study.records
+    untested = (record.model_copy(update={"test_metrics": {}}) for record in records)
+    write_jsonl(folder / "records.jsonl", untested)
     (folder / "result.json").unlink()
     shutil.rmtree(folder / "predictions")
     return folder

@@ -69,6 +69,18 @@ def test_of_a_whole_study_nothing_is_said_to_be_missing(name: str) -> None:
     assert " missing" not in "\n".join(limits(open_study(STORED / name)))
 
 
+def test_without_its_result_a_search_has_the_scores_of_its_records(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(STORED / "search", tmp_path / "search"))
+    whole = {table.name: table for table in report_tables([open_study(folder)], ())}
+    (folder / "result.json").unlink()
+    study = open_study(folder)
+    bare = {table.name: table for table in report_tables([study], ())}
+    for name in ("main", "differences", "per_class", "sub_populations", "confidence"):
+        assert bare[name].rows == whole[name].rows, name
+    assert "no control was run in these studies; of " in told(study)
+    assert "that is not known: result.json is missing" in told(study)
+
+
 def test_an_empty_file_is_not_a_missing_one(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(STORED / "search", tmp_path / "search"))
     (folder / "predictions" / "best-trial-4-test.jsonl").write_text("")
