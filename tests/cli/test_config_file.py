@@ -171,7 +171,7 @@ REFUSED = {
     "dataset: a\n\nxyz: 1": "c.yaml:3: unknown key 'xyz' (allowed: the flags of --help)",
     "dataset: a\ngrid: x": "c.yaml:2: key 'grid' belongs to python -m r2d_ray.compare (see --help)",
     "batch_size: 3": "c.yaml:1: unknown key 'batch_size' (did you mean "
-    "per_device_train_batch_size below set?)",
+    "per_device_train_batch_size below set (rows of one worker's pass)?)",
     "config: b.yaml": "c.yaml:1: config stands on the command line only "
     "(allowed: names of other flags)",
     "limit: 9\nlimit: 9": "c.yaml:2: key 'limit' appears twice (allowed: once)",
@@ -222,7 +222,8 @@ def test_an_unknown_field_is_refused_with_its_line_and_what_may_be_meant(
 ) -> None:
     line = said(capsys, "tune", "--config", write("dataset: a\nset:\n  lr: 1e-3"))
     assert line.startswith(
-        "c.yaml:3: unknown field 'lr'; did you mean 'learning_rate' or 'stage1_learning_rate'?"
+        "c.yaml:3: unknown field 'lr'; did you mean 'learning_rate' or 'stage1_learning_rate' "
+        "(the peak of stage 2; of stage 1)?"
     )
 
 
