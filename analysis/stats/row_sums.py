@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.stats.reading_sums import READER_METRICS, kappa, reading_values
 from r2d_ray.evaluation.label_metrics import same_text
 from r2d_ray.records import Prediction
 
@@ -31,8 +32,10 @@ RATIONALE_METRICS = {
 }
 """The rows' statistic of each rationale metric."""
 
-READERS = ("reader", "parser")
-READER_METRICS = tuple(f"{r}_{what}" for r in READERS for what in ("consistency", "sufficiency"))
+
+
+GROUNDED_METRICS = {"facts_grounded": "facts", "words_grounded": "words"}
+"""The rows' statistic of each metric that is what holds over all that is named."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +78,8 @@ def row_statistics(
 
     Args:
         predictions: The rows of one run.
-        metric: One of `LABEL_METRICS`, `RATIONALE_METRICS` or `READER_METRICS`.
+        metric: One of `LABEL_METRICS`, `RATIONALE_METRICS`, `GROUNDED_METRICS` or
+            `READER_METRICS`.
         labels: The classes in the data set's order (letters where rows bring options); none for
             open labels, whose classes are the gold labels of these rows.
 
@@ -95,12 +99,15 @@ def row_statistics(
             values, score = found, bleu
         else:
             values = _with_one(found.reshape(-1))
+    elif metric in GROUNDED_METRICS:
+        key = GROUNDED_METRICS[metric]
+        rows = [row for row in predictions if key in row.statistics]
+        values = np.array([row.statistics[key] for row in rows], dtype=np.float64)
     elif metric in READER_METRICS:
-        reader, _, what = metric.partition("_")
-        rows = [row for row in predictions if f"{reader}_verdict" in row.statistics]
-        values = _with_one([_supports(row, reader, what, labels) for row in rows])
+        rows, values = reading_values(predictions, metric, labels)
+        score = kappa if metric.endswith("_kappa") else mean
     else:
-        known = (*LABEL_METRICS, *RATIONALE_METRICS, *READER_METRICS)
+        known = (*LABEL_METRICS, *RATIONALE_METRICS, *GROUNDED_METRICS, *READER_METRICS)
         raise ValueError(f"metric {metric!r} (allowed: {', '.join(known)})")
     groups = tuple(row.group for row in rows)
     return Statistics(metric, values, groups, tuple(row.id for row in rows), score)
@@ -165,9 +172,3 @@ def _label_values(rows: Sequence[Prediction], metric: str, labels: Sequence[str]
 def _with_one(values: Sequence[bool] | Floats) -> Floats:
     column = np.array(values, dtype=np.float64)
     return np.stack([column, np.ones(len(column))], axis=1)
-
-
-def _supports(row: Prediction, reader: str, what: str, labels: Sequence[str]) -> bool:
-    verdict = int(row.statistics[f"{reader}_verdict"][0])
-    wanted = row.label if what == "consistency" else row.gold_label
-    return verdict >= 0 and labels[verdict] == wanted

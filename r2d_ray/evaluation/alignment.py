@@ -2,8 +2,8 @@
 
 A reader says which label a rationale supports. Three kinds: the judged model itself
 (Reason2Decide-C's consistency and sufficiency), an independent model trained on gold rationales
-only, and for the embedded triage sample its protocol's exact parser. Independent readers see
-label strings and a leading yes or no masked, beside an empty and a label-only rationale.
+only, and for the embedded triage sample its protocol's exact parser. Independent readers do not
+see what states the decision, and read gold, empty and label-only rationales for comparison.
 Sources: Reason2Decide-C `src/infer.py`; Hase et al. 2020 (leakage).
 """
 
@@ -12,11 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from r2d_ray.data.examples import Example, Splits
 from r2d_ray.records import Prediction
 
 MASK = "[label]"
+VERDICTS = ("yes", "no", "maybe")
+WORDS_BETWEEN = 2
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 LEADING_VERDICT = re.compile(r"^\s*(yes|no|maybe)\b[\s,.:;-]*", re.IGNORECASE)
 Reader = Callable[[Sequence[str], Sequence[Sequence[str]]], Sequence[str | None]]
 """From rationales, and the labels that each one's row may have, to the labels that they support,
@@ -24,16 +28,33 @@ None where a reader cannot tell."""
 
 
 def mask_labels(text: str, labels: Sequence[str]) -> str:
-    """Return the text with every label string and a leading yes, no or maybe masked.
+    """Return the text without what states the decision: the sentences that name a label.
 
-    Labels are matched as whole words in any case, longer ones first.
+    A sentence names a label that has all its words in their order, in any case, with at most
+    `WORDS_BETWEEN` others between two of them (`to call an ambulance` names `call ambulance`).
+    The words around a masked label would give it away, so the whole sentence becomes `MASK`. Yes,
+    no and maybe stand in many sentences that state nothing: of these only the words are masked,
+    and a leading verdict.
     """
     masked = LEADING_VERDICT.sub(f"{MASK} ", text)
-    if not labels:
+    words = [label for label in labels if label.lower() in VERDICTS]
+    others = [label for label in labels if label.lower() not in VERDICTS and label.strip()]
+    if words:
+        names = "|".join(re.escape(label) for label in words)
+        masked = re.sub(rf"(?<!\w)(?:{names})(?!\w)", MASK, masked, flags=re.IGNORECASE)
+    if not others:
         return masked
-    longest_first = sorted(labels, key=len, reverse=True)
-    names = "|".join(re.escape(label) for label in longest_first)
-    return re.sub(rf"(?<!\w)(?:{names})(?!\w)", MASK, masked, flags=re.IGNORECASE)
+    stated = _naming(tuple(others))
+    sentences = SENTENCE_END.split(masked)
+    return " ".join(MASK if stated.search(sentence) else sentence for sentence in sentences)
+
+
+@lru_cache(maxsize=10_000)
+def _naming(labels: tuple[str, ...]) -> re.Pattern[str]:
+    """Return the pattern of a sentence that names one of these labels."""
+    between = rf"\W+(?:\w+\W+){{0,{WORDS_BETWEEN}}}?"
+    names = "|".join(between.join(map(re.escape, label.split())) for label in labels)
+    return re.compile(rf"(?<!\w)(?:{names})(?!\w)", re.IGNORECASE)
 
 
 def labels_of(row: Prediction, labels: Sequence[str]) -> tuple[str, ...]:
@@ -98,69 +119,35 @@ def own_reading_scores(
     }
 
 
-def reading_scores(
-    found: Sequence[Prediction], reader: Reader, labels: Sequence[str], name: str
-) -> tuple[dict[str, float | None], list[dict[str, list[float]]]]:
-    """Return a reader's scores of an arm and its verdicts by row (label index, -1 for none).
-
-    The index is that in the label set, or among the row's own options.
-
-    Args:
-        found: Predictions with rationales, and rationales for swapped labels where written.
-        reader: Reads rationales that are masked already if it must not see labels.
-        labels: The label set.
-        name: Prefix of the scores, `reader` or `parser`.
-    """
-    sets = [labels_of(row, labels) for row in found]
-    verdicts = list(reader([row.rationale or "" for row in found], sets))
-    wrong = [i for i, row in enumerate(found) if row.label != row.gold_label]
-    agrees = [v == row.label for row, v in zip(found, verdicts, strict=True)]
-    scores = {
-        "consistency": share(agrees),
-        "sufficiency": share([v == r.gold_label for r, v in zip(found, verdicts, strict=True)]),
-        "agreement_on_wrong": share([agrees[i] for i in wrong]),
-        "gold_on_wrong": share([verdicts[i] == found[i].gold_label for i in wrong]),
-        **swap_scores(found, reader, labels),
-    }
-    rows = [
-        {f"{name}_verdict": [float(own.index(verdict)) if verdict in own else -1.0]}
-        for verdict, own in zip(verdicts, sets, strict=True)
-    ]
-    return {f"{name}_{key}": value for key, value in scores.items()}, rows
-
-
-def swap_scores(
-    found: Sequence[Prediction], reader: Reader, labels: Sequence[str]
-) -> dict[str, float | None]:
-    """Return how often a rationale written for another label supports that label.
-
-    1 where the rationale follows the label it is given, 0 where it ignores it.
-    """
-    pairs = [(label, text) for row in found for label, text in row.swapped.items()]
-    sets = [labels_of(row, labels) for row in found for _ in row.swapped]
-    verdicts = reader([text for _, text in pairs], sets)
-    return {
-        "follows_swapped_label": share(
-            [verdict == label for (label, _), verdict in zip(pairs, verdicts, strict=True)]
-        )
-    }
-
-
 def control_scores(
     found: Sequence[Prediction], reader: Reader, labels: Sequence[str], name: str
 ) -> dict[str, float | None]:
-    """Return a reader's accuracy on an empty and on a label-only rationale, masked like any other.
+    """Return what a reader gets right without any model: its ceiling and its floor.
 
-    What it gets right there it does not know from rationales.
+    Returns:
+        `on_gold` (rows with a gold rationale: as that is, and as it is masked, `on_masked_gold`),
+        `empty` and `label_only` (an empty and a masked label-only rationale: what it gets right
+        there it does not know from rationales); each after `name` and an underscore.
     """
     gold = [row.gold_label or "" for row in found]
     sets = [labels_of(row, labels) for row in found]
-    empty = reader([""] * len(gold), sets)
-    bare = reader([mask_labels(label, own) for label, own in zip(gold, sets, strict=True)], sets)
-    return {
-        f"{name}_empty": share([v == g for v, g in zip(empty, gold, strict=True)]),
-        f"{name}_label_only": share([v == g for v, g in zip(bare, gold, strict=True)]),
+    referred = [i for i, row in enumerate(found) if row.reference]
+    texts = [found[i].reference or "" for i in referred]
+    hidden = [mask_labels(text, sets[i]) for i, text in zip(referred, texts, strict=True)]
+
+    def right(texts: Sequence[str], places: Sequence[int]) -> float | None:
+        verdicts = reader(texts, [sets[i] for i in places])
+        return share([v == gold[i] for v, i in zip(verdicts, places, strict=True)])
+
+    every = range(len(found))
+    bare = [mask_labels(label, own) for label, own in zip(gold, sets, strict=True)]
+    scores = {
+        "on_gold": right(texts, referred),
+        "on_masked_gold": right(hidden, referred),
+        "empty": right([""] * len(found), every),
+        "label_only": right(bare, every),
     }
+    return {f"{name}_{key}": value for key, value in scores.items()}
 
 
 def masked(reader: Reader) -> Reader:

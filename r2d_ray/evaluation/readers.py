@@ -22,10 +22,10 @@ from r2d_ray.evaluation.alignment import (
     masked,
     merge_statistics,
     own_reading_scores,
-    reading_scores,
     swapped_labels,
 )
 from r2d_ray.evaluation.evaluator import Evaluator
+from r2d_ray.evaluation.verdicts import read_rows, verdict_scores, verdict_statistics
 from r2d_ray.records import Prediction, read_jsonl, write_jsonl
 
 
@@ -46,12 +46,21 @@ def read_texts(
     return [output.label for output in evaluator.labels(table)]
 
 
-def own_reading(evaluator: Evaluator, found: Sequence[Prediction]) -> dict[str, float | None]:
-    """Return consistency, sufficiency and gold robustness of the judged model."""
+def own_reading(
+    evaluator: Evaluator, found: Sequence[Prediction]
+) -> tuple[list[Prediction], dict[str, float | None]]:
+    """Return the predictions with the judged model's verdicts on its own rationales, and scores.
+
+    These are Reason2Decide-C's measures, and `verdict_scores` after `own_` of the same reading.
+    """
+    labels = evaluator.table.tokens.labels
+    read = read_rows(found, partial(read_texts, evaluator), labels)
     sets = [row.options for row in found]
-    read = read_texts(evaluator, [row.rationale or "" for row in found], sets)
     read_gold = read_texts(evaluator, [row.reference or "" for row in found], sets)
-    return own_reading_scores(found, read, read_gold)
+    scores = own_reading_scores(found, [row.own for row in read], read_gold)
+    more = verdict_scores(found, read, "own")
+    scores |= {key: value for key, value in more.items() if key.removeprefix("own_") not in scores}
+    return merge_statistics(found, verdict_statistics(found, read, labels, "own")), scores
 
 
 def with_given_gold(
@@ -120,9 +129,14 @@ def read_arms(
         files: Prediction files; the verdicts are added to their statistics.
 
     Returns:
-        Scores by file; empty where an arm wrote no rationales.
+        Scores by file; empty where an arm wrote no rationales. Beside an arm's scores stand those
+        of the readers themselves (`control_scores`) and `reader_train_rows`, the rationales that
+        the reader was trained on.
     """
+    from r2d_ray.data.prepare import open_prepared
+
     evaluator = load_evaluator(model_dir, prepared_dir, TrainConfig.model_validate(values))
+    train_rows = len(open_prepared(prepared_dir).tables["train"])
     labels = evaluator.table.tokens.labels
     readers = {"reader": masked(partial(read_texts, evaluator))}
     exact = exact_reader(dataset)
@@ -134,10 +148,11 @@ def read_arms(
         scores: dict[str, Any] = {}
         if any(row.rationale is not None for row in found):
             for name, reader in readers.items():
-                more, verdicts = reading_scores(found, reader, labels, name)
-                scores |= more
-                found = merge_statistics(found, verdicts)
-            scores |= control_scores(found, readers["reader"], labels, "reader")
+                read = read_rows(found, reader, labels)
+                scores |= verdict_scores(found, read, name)
+                found = merge_statistics(found, verdict_statistics(found, read, labels, name))
+                scores |= control_scores(found, reader, labels, name)
+            scores["reader_train_rows"] = train_rows
             write_jsonl(file, found)
         found_scores.append(scores)
     return found_scores

@@ -40,6 +40,7 @@ def evaluate_model(
     """
     from r2d_ray.data.prepare import open_prepared
     from r2d_ray.evaluation.calibration import calibrated_scores, fit, why_not
+    from r2d_ray.evaluation.groundedness import with_groundedness
     from r2d_ray.evaluation.plausibility import with_overlap
     from r2d_ray.evaluation.predictions import predictions
     from r2d_ray.evaluation.readers import (
@@ -63,14 +64,17 @@ def evaluate_model(
     if wrote and evaluation.aligned:
         found = with_given_gold(evaluator, rows, found)
     found = with_overlap(found, human={})
+    if wrote:
+        found = with_groundedness(found, prepared.tokenizer.batch_decode(list(rows["body_ids"])))
     scores = score(found, prepared.label_tokens.classes)
     if evaluation.calibrated and why_not(config, prepared.label_tokens.kind) is None:
         held = prepared.tables["validation"]
         calibration = fit(held, evaluator.labels(held), evaluation.costs)
         scores |= calibrated_scores(rows, outputs, calibration, prepared.label_tokens)
     if wrote and evaluation.aligned:
-        scores |= own_reading(evaluator, found)
         found = with_swapped(evaluator, rows, found)
+        found, read = own_reading(evaluator, found)
+        scores |= read
     write_jsonl(out, found)
     return scores
 
@@ -81,6 +85,7 @@ def score(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, Any]
     `classes` are the fixed labels or the letters of options; without them labels are open, and
     there is neither a set to be outside of nor a probability.
     """
+    from r2d_ray.evaluation.groundedness import groundedness_scores
     from r2d_ray.evaluation.plausibility import plausibility_scores
     from r2d_ray.evaluation.predictions import prediction_metrics
     from r2d_ray.evaluation.tags import tag_scores
@@ -96,4 +101,5 @@ def score(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, Any]
     same = sum(row.generated_label == row.label for row in found)
     scores["generated_agreement"] = same / len(found)
     scores |= plausibility_scores(found)
+    scores |= groundedness_scores(found)
     return scores | tag_scores(found, classes)

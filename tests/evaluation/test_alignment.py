@@ -1,6 +1,7 @@
-"""Alignment by hand-made cases: what is masked, what a reader's verdicts mean, label swap."""
+"""Alignment by hand-made cases: what is masked, what readers know without a model, swaps."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,6 @@ from r2d_ray.evaluation.alignment import (
     masked,
     own_reading_scores,
     reader_splits,
-    reading_scores,
-    share,
     swapped_labels,
 )
 from r2d_ray.evaluation.evaluator import Evaluator
@@ -65,9 +64,42 @@ def test_label_strings_are_masked_as_whole_words(text: str, masked_text: str) ->
     assert mask_labels(text, LABELS) == masked_text
 
 
-def test_a_longer_label_is_masked_before_one_inside_it() -> None:
-    text = "Advice: see doctor today, not see doctor."
-    assert mask_labels(text, ("see doctor", "see doctor today")) == f"Advice: {MASK}, not {MASK}."
+@pytest.mark.parametrize(
+    ("text", "masked_text"),
+    [
+        ("Air is short. The advice is to call an ambulance.", f"Air is short. {MASK}"),
+        ("It is best to see a Doctor, today. It hurts.", f"{MASK} It hurts."),
+        ("Call for a taxi, not for an ambulance.", "Call for a taxi, not for an ambulance."),
+        ("Ambulance, they call it. No doctor", "Ambulance, they call it. No doctor"),
+        ("The doctor will be there today? No.", "The doctor will be there today? No."),
+    ],
+    ids=["sentence", "case and comma", "too far apart", "other order", "three words between"],
+)
+def test_a_sentence_that_states_the_decision_is_masked_whole(text: str, masked_text: str) -> None:
+    assert mask_labels(text, ("call ambulance", "doctor today")) == masked_text
+
+
+def test_words_tell_nothing_of_the_masked_sentence_that_states_the_decision() -> None:
+    """A bag of words reads every decision of the triage sample off its sentence, and no mask."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    splits = build_sample("triage", sizes=(1000, 60, 500))
+    stated = {
+        name: [(row.rationales["llm"].rsplit(". ", 1)[-1], row.label) for row in rows]
+        for name, rows in (("train", splits.train), ("test", splits.test))
+    }
+
+    def accuracy(read: Callable[[str], str]) -> float:
+        words = CountVectorizer()
+        (texts, gold), (new, wanted) = (zip(*stated[name], strict=True) for name in stated)
+        counts = words.fit_transform([f"x {read(text)} decision" for text in texts])
+        model = LogisticRegression(max_iter=500).fit(counts, gold)
+        return float(model.score(words.transform([f"x {read(text)}" for text in new]), wanted))
+
+    chance = max(Counter(label for _, label in stated["test"]).values()) / len(stated["test"])
+    assert accuracy(lambda text: text) > 0.95
+    assert accuracy(lambda text: mask_labels(text, splits.labels)) <= chance + 0.1
 
 
 def test_a_masked_reader_never_sees_a_label() -> None:
@@ -79,34 +111,6 @@ def test_a_masked_reader_never_sees_a_label() -> None:
 
     masked(spy)(["yes: it is no use", "the answer is Yes"], [LABELS, LABELS])
     assert not any(label in text.lower().split() for text in seen for label in LABELS)
-
-
-FOUND = [
-    row("yes", "yes", "it went up", swapped={"no": "it went down"}),
-    row("yes", "no", "it went up", swapped={"yes": "it went up"}),
-    row("no", "yes", "it went up", swapped={"no": "it went up"}),
-    row("no", "no", "it stayed", swapped={"yes": "it stayed"}),
-]
-
-
-def test_a_readers_scores_by_hand() -> None:
-    scores, verdicts = reading_scores(FOUND, word_reader, LABELS, "reader")
-    # Verdicts: yes, yes, yes, none. Predictions: yes, no, yes, no. Gold: yes, yes, no, no.
-    assert scores["reader_consistency"] == 2 / 4
-    assert scores["reader_sufficiency"] == 2 / 4
-    # Wrong predictions are rows 1 and 2: the verdict is the prediction in row 2, gold in row 1.
-    assert scores["reader_agreement_on_wrong"] == 1 / 2
-    assert scores["reader_gold_on_wrong"] == 1 / 2
-    # Swapped: no -> down = no (follows), yes -> up = yes (follows), no -> up = yes, yes -> none.
-    assert scores["reader_follows_swapped_label"] == 2 / 4
-    assert [v["reader_verdict"] for v in verdicts] == [[0.0], [0.0], [0.0], [-1.0]]
-
-
-def test_without_wrong_predictions_or_swaps_there_is_no_score_rather_than_0() -> None:
-    scores, _ = reading_scores([row("yes", "yes", "up")], word_reader, LABELS, "reader")
-    assert scores["reader_agreement_on_wrong"] is None
-    assert scores["reader_follows_swapped_label"] is None
-    assert share([]) is None
 
 
 def test_the_models_own_reading_by_hand() -> None:
@@ -127,7 +131,12 @@ def test_controls_show_what_a_reader_knows_without_a_rationale() -> None:
     found = [row(gold, "yes", "") for gold in ("yes", "yes", "no")]
     always_yes = masked(lambda texts, _: ["yes" for _ in texts])
     scores = control_scores(found, always_yes, LABELS, "reader")
-    assert scores == {"reader_empty": 2 / 3, "reader_label_only": 2 / 3}
+    assert scores == {
+        "reader_on_gold": None,  # no row has a gold rationale
+        "reader_on_masked_gold": None,
+        "reader_empty": 2 / 3,
+        "reader_label_only": 2 / 3,
+    }
     leaky = control_scores(found, masked(lambda texts, _: list(texts)), LABELS, "reader")
     assert leaky["reader_label_only"] == 0, "the mask leaves no label to read"
 
@@ -169,7 +178,10 @@ def test_a_model_reads_texts_alone_and_writes_for_swapped_labels(prepared_dir: P
     assert read[0] == read[2]
     rows = prepared.tables["test"].select(range(3))
     found = [row("yes", "yes", "up", "up"), row("no", "yes", "up", "up"), row("no", "no", "", "up")]
-    assert set(own_reading(evaluator, found)) == {"consistency", "sufficiency", "gold_robustness"}
+    read, scores = own_reading(evaluator, found)
+    assert {"consistency", "sufficiency", "gold_robustness", "own_kappa"} <= set(scores)
+    assert not {"own_consistency", "own_sufficiency"} & set(scores), "one score, one name"
+    assert all("own_verdict" in row.statistics for row in read)
     swapped = with_swapped(evaluator, rows, found)
     assert [list(r.swapped) for r in swapped] == [["no"], ["no"], ["yes"]]
     written = evaluator.rationales(rows, ["no", "no", "yes"])

@@ -38,7 +38,7 @@ from r2d_ray.data.samples.triage_protocol import (
     flags_of,
     possible_dispositions,
 )
-from r2d_ray.data.samples.triage_rationales import rationales
+from r2d_ray.data.samples.triage_rationales import WORDING, rationales
 
 T = TypeVar("T")
 
@@ -47,6 +47,10 @@ LABEL_SHARES = dict(zip(DISPOSITIONS, (16, 20, 24, 20, 20), strict=True))
 """Per cent of the rows that are not ambiguous."""
 
 QUESTION = "Which disposition does this call need?"
+
+PREFIX = "triage:"
+UNKNOWN = "?"
+"""What a group is named with, and what stands there for a fact that the note had to name."""
 
 RULE_WEIGHT_CAP = 24
 """A rule is as frequent as it has cases, up to this many: else two rules would make a class."""
@@ -155,15 +159,26 @@ def _row(case: Case, hidden: set[str], tag: str, rng: random.Random) -> Example:
     of_other = absent.pop() if tag == BINDING else None
     note = Note(case, frozenset(hidden), tuple(absent[: rng.randint(*DENIED_FLAGS)]), of_other)
     facts = [
-        "?" if tag == AMBIGUOUS and field in hidden else getattr(case, field)
+        UNKNOWN if tag == AMBIGUOUS and field in hidden else getattr(case, field)
         for field in OPEN_FIELDS
     ]
     return Example(
         id="",
-        group=f"triage:{', '.join((case.complaint, *facts, *case.flags))}",
+        group=PREFIX + ", ".join((case.complaint, *facts, *case.flags)),
         question=QUESTION,
         context=note.written(rng),
         label=decide(case)[0].disposition,
         rationales=rationales(case, rng),
         tags=() if tag == PLAIN else (tag,),
     )
+
+
+def facts_of(group: str) -> frozenset[str] | None:
+    """Return the facts that hold in the call of a row of this sample, None for any other group.
+
+    The fact that an ambiguous note leaves out is not among them: nobody can know it.
+    """
+    if not group.startswith(PREFIX):
+        return None
+    facts = frozenset(group.removeprefix(PREFIX).split(", ")) - {UNKNOWN}
+    return facts if facts <= WORDING.keys() else None

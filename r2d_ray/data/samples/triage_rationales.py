@@ -121,17 +121,28 @@ def disposition_from_rationale(text: str) -> str | None:
     disposition counts only where they fire no rule, and only if it names exactly one. Case,
     punctuation and misspelt letters do not matter; a negated fact (`denies …`, `… no`) is left out.
     """
-    words = [_corrected(word) for word in normalised(text).split()]
-    result = fired(_affirmed(words))
-    if result is not None:
-        return result[0].disposition
-    joined = f" {' '.join(words)} "
+    result = fired(facts_in(text))
+    return result[0].disposition if result is not None else advised_in(text)
+
+
+def facts_in(text: str) -> frozenset[str]:
+    """Return the facts of the protocol that a text affirms."""
+    return _affirmed(_words(text))
+
+
+def advised_in(text: str) -> str | None:
+    """Return the one disposition that a text names, whatever its facts; None of none or several."""
+    joined = f" {' '.join(_words(text))} "
     advised = [
         disposition
         for disposition in DISPOSITIONS
         if any(f" {way} " in joined for way in _ways_to_advise(disposition))
     ]
     return advised[0] if len(advised) == 1 else None
+
+
+def _words(text: str) -> list[str]:
+    return [_corrected(word) for word in normalised(text).split()]
 
 
 @cache
