@@ -25,6 +25,8 @@ CAPTIONS = {
     "sources": "Rationale sources by method on the test set: mean ± standard deviation over seeds",
     "source_equivalence": "Equivalence of rationale sources in macro-F1 (two one-sided tests)",
     "alignment": "Whether rationales explain the prediction, as read by an independent reader",
+    "exposure": "Whether rationales belong to the label that they are given, by reader",
+    "groundedness": "Whether rationales are true to their rows",
     "plausibility": "Similarity of rationales to their references, over all test rows and by right "
     "and wrong predictions",
     "per_class": "Scores by class on the test set",

@@ -79,9 +79,7 @@ def _verdicts(row: Prediction, reader: str, labels: Sequence[str]) -> Verdicts:
     return verdict
 
 
-def _kappa_values(
-    rows: Sequence[Prediction], reader: str, labels: Sequence[str]
-) -> Floats:
+def _kappa_values(rows: Sequence[Prediction], reader: str, labels: Sequence[str]) -> Floats:
     """Return each row's agreement, one, and which class its verdict and its prediction are."""
     verdicts = [row.class_of(_verdicts(row, reader, labels)("verdict")) for row in rows]
     said = [row.class_of(row.label) for row in rows]
@@ -102,4 +100,6 @@ def kappa(sums: Floats) -> Floats:
     first, second = np.split(sums[..., 2:], 2, axis=-1)
     chance = (first * second).sum(-1) / total**2
     certain = chance >= 1
-    return np.asarray(np.where(certain, 0.0, (agree - chance) / np.where(certain, 1.0, 1.0 - chance)))
+    return np.asarray(
+        np.where(certain, 0.0, (agree - chance) / np.where(certain, 1.0, 1.0 - chance))
+    )

@@ -33,7 +33,6 @@ RATIONALE_METRICS = {
 """The rows' statistic of each rationale metric."""
 
 
-
 GROUNDED_METRICS = {"facts_grounded": "facts", "words_grounded": "words"}
 """The rows' statistic of each metric that is what holds over all that is named."""
 

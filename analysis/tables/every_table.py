@@ -12,6 +12,7 @@ from analysis.tables.cells import without_absent
 from analysis.tables.confidence import confidence_table
 from analysis.tables.controls import bag_of_words_table, controls_table
 from analysis.tables.differences import differences_table, other_differences_table
+from analysis.tables.exposure import exposure_table, groundedness_table
 from analysis.tables.grids import ablation_table, sensitivity_table
 from analysis.tables.joint import joint_table
 from analysis.tables.rationales import (
@@ -61,6 +62,8 @@ def report_tables(
         sources_table(groups),
         equivalence_table(groups),
         alignment_table(groups),
+        exposure_table(groups),
+        groundedness_table(groups),
         plausibility_table(groups),
         classes_table(groups),
         sub_populations_table(studies, groups),

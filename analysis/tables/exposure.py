@@ -1,4 +1,4 @@
-"""Tables of what the paper claims of rationales: the exposure gap, label following, groundedness."""
+"""What the paper claims of rationales: tables of exposure gap, label following, groundedness."""
 
 from __future__ import annotations
 
@@ -28,19 +28,10 @@ WITH_INTERVAL = ("kappa", "exposure_gap_on_wrong", FOLLOWS)
 UNMASKED = ("parser", "own")
 """Readers that see the texts as they are."""
 
-GROUNDED = tuple(
-    Score(f"{name}{place}", f"{heading}{words}, %")
-    for name, heading in (
-        ("facts_grounded", "Named facts that hold"),
-        ("words_grounded", "Content words in the row's text"),
-    )
-    for place, words in {
-        "": "",
-        "[right]": ", right",
-        "[wrong]": ", wrong",
-        "[gold_label]": ", given gold",
-    }.items()
-) + (
+PARTS = {"": "", "[right]": ", right", "[wrong]": ", wrong", "[gold_label]": ", given gold"}
+GROUNDED = (
+    *(Score(f"facts_grounded{p}", f"Named facts that hold{w}, %") for p, w in PARTS.items()),
+    *(Score(f"words_grounded{p}", f"Words in the row's text{w}, %") for p, w in PARTS.items()),
     Score("facts_all_grounded", "Only facts that hold, %"),
     Score("advice_against_facts", "Advice against own facts, %"),
     Score("distinct_rationales", "Different rationales, %"),

@@ -136,7 +136,7 @@ def test_a_model_is_scored_on_the_whole_test_split(
         assert sum(row.probabilities.values()) == pytest.approx(1.0, abs=1e-6)
         assert row.generated_label is not None
         assert row.rationale is not None
-        assert row.statistics.keys() == {"bleu", "rouge_l"}
+        assert row.statistics.keys() == {"bleu", "rouge_l", "words"}
     assert scores["generated_out_of_set_rate"] == pytest.approx(
         sum(row.generated_label not in LABELS for row in found) / len(found)
     )
@@ -156,7 +156,9 @@ def test_an_arm_also_writes_rationales_given_the_gold_label(
     found = list(read_jsonl(out, Prediction))
     for row in found:
         assert row.given_gold is not None
-        assert {"bleu", "rouge_l", "gold_bleu", "gold_rouge_l"} == row.statistics.keys()
+        likeness, held = {"bleu", "rouge_l", "gold_bleu", "gold_rouge_l"}, {"words", "gold_words"}
+        read = {"own_verdict", "own_gold_verdict", "own_swap", "own_swap_verdict"}
+        assert likeness | held | read == row.statistics.keys()
         if row.label == row.gold_label or prompt == "plain":
             assert row.given_gold == row.rationale
             assert row.statistics["gold_bleu"] == row.statistics["bleu"]
