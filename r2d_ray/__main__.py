@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 from pathlib import Path
 
 from r2d_ray import __all__ as names
 from r2d_ray import __version__
 from r2d_ray.errors import EXIT_READER_LEFT, reader_left
 
+WIDTH = 80
+FIRST = ("tune", "predict", "export", "compare", "train")  # as a newcomer needs them
 MARK = ": `python -m r2d_ray."
 
 
@@ -20,7 +23,14 @@ def commands() -> dict[str, str]:
         what, mark, _ = document.partition("\n")[0].partition(MARK)
         if mark:
             found[f"python -m r2d_ray.{path.stem}"] = what
+    found = {name: found[name] for name in sorted(found, key=place_of)}
     return {**found, "python -m analysis": "Tables, pictures and one page from finished studies"}
+
+
+def place_of(command: str) -> tuple[int, str]:
+    """Return where a command stands: those that come first in a study, then others by name."""
+    verb = command.rpartition(".")[2]
+    return (FIRST.index(verb) if verb in FIRST else len(FIRST), verb)
 
 
 def overview() -> str:
@@ -33,7 +43,7 @@ def overview() -> str:
             *(f"  {command:<{width}}  {what}" for command, what in commands().items()),
             "",
             "Each takes --help. To begin: python -m r2d_ray.tune --dataset bioasq",
-            f"From Python: {', '.join(names)}",
+            *textwrap.wrap(f"From Python: {', '.join(names)}", WIDTH, subsequent_indent="  "),
             "Documents: README.md, docs/ and examples/ in the source; `make docs` builds the site",
         ]
     )

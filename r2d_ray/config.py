@@ -69,7 +69,7 @@ class TrainConfig(BaseModel):
     model: str = "scratch-tiny"
     """Hub name or folder of a T5-family model, or `scratch-tiny` / `scratch-small`."""
     model_revision: str | None = None
-    """Hub revision (commit, tag); None takes the default branch."""
+    """Hub revision (commit, tag); default: that of the hub."""
     dropout_rate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """Dropout while training. Source: T5's default; T5 v1.1 needs it switched on."""
     max_input_length: Tokens = 1024
@@ -89,7 +89,7 @@ class TrainConfig(BaseModel):
     stage1_early_stopping_patience: Annotated[int, Field(ge=0)] = 3
     """Evaluations without a lower loss before stage 1 stops; 0 = off. Authors: 3."""
     stage1_rationale_source: str | None = None
-    """Which rationale stage 1 trains on; None = the same as `rationale_source`."""
+    """Which rationale stage 1 trains on; default: the same as stage 2."""
 
     # Stage 2: labels and rationales
     max_steps: Steps = 30_000
@@ -103,7 +103,7 @@ class TrainConfig(BaseModel):
     early_stopping_start_ratio: Ratio = 0.65
     """Share of S before which stage 2 is never stopped early. Authors: 0.65."""
     rationale_source: str | None = None
-    """Which rationale a row trains on; None = the data set's first source."""
+    """Which rationale a row trains on; default: the data set's first source."""
     selection_metric: Literal["macro_f1", "accuracy", "rationale_loss", "composite"] = "macro_f1"
     """Validation score that picks the checkpoint, earliest best on ties; `composite` is the mean of
     macro-F1 and exp(-rationale loss). Authors: macro-F1."""
@@ -201,7 +201,7 @@ class TrainConfig(BaseModel):
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
     """DeepSpeed ZeRO stage; 0 = plain data parallel."""
     deepspeed_config: JsonObject | None = None
-    """A DeepSpeed configuration that is merged over the one made from these fields."""
+    """A DeepSpeed configuration, merged over the one of these fields; default: none."""
     gpus_per_worker: Annotated[float, Field(ge=0.0, le=16.0)] = 0.0
     """GPUs of one worker; 0 trains on the CPU."""
 

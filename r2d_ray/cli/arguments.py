@@ -19,7 +19,7 @@ from r2d_ray.cli.outputs import (
     StudyOutput,
 )
 from r2d_ray.cli.overrides import CONFIG_FLAGS
-from r2d_ray.config import TrainConfig
+from r2d_ray.config import PROFILES, TrainConfig
 from r2d_ray.errors import OTHER_WORDS, UserError, meaning, meant
 from r2d_ray.study.asked import (
     CLUSTER,
@@ -37,11 +37,11 @@ from r2d_ray.study.settings import CompareSettings, SearchSettings, TrainSetting
 
 SET_HELP = (
     "Any field of a run (--list-fields shows them), e.g. --set learning_rate=1e-4 max_steps=500; "
-    "may be repeated, the last one wins"
+    "may be repeated, the last one wins; default: by profile"
 )
 CONFIG_HELP = (
     "A YAML file with flags as keys (num_samples: 4), set and columns as mappings; flags that are "
-    "given here win; paths are relative to the working folder"
+    "given here win; paths are relative to the working folder; default: none"
 )
 SHOW_CONFIG_HELP = "Print that file for what is asked here, and exit"
 LIST_HELP = "Print every field that --set takes, with type, bounds, default and unit, and exit"
@@ -49,8 +49,8 @@ FORMER_FLAGS = {"--study": "--tuned-from"}
 GROUPS = (
     "files",
     "answers",
-    COMPARISON,
     DATA,
+    COMPARISON,
     TRAINING,
     SEARCH,
     STUDY,
@@ -70,13 +70,29 @@ class Command:
 
 
 COMMANDS = {
-    "tune": Command("Search, train and deliver a two-stage T5.", SearchSettings, StudyOutput),
-    "compare": Command(
-        "Compare methods over seeds, measured the same way.", CompareSettings, CompareOutput
+    "tune": Command(
+        "Search, train and deliver a two-stage T5. Only --dataset is needed: a named set (bioasq), "
+        "or a table with --columns. --dry-run shows the plan, with hours and disk, and starts "
+        "nothing; the same command resumes.",
+        SearchSettings,
+        StudyOutput,
     ),
-    "train": Command("Train one setting, both stages.", TrainSettings, StudyOutput),
+    "compare": Command(
+        "Compare methods over seeds, measured the same way. --list describes the methods, "
+        "--dry-run shows the plan and starts nothing; the same command resumes.",
+        CompareSettings,
+        CompareOutput,
+    ),
+    "train": Command(
+        "Train one setting, both stages: a search of one trial. --dry-run shows the plan and "
+        "starts nothing; the same command resumes.",
+        TrainSettings,
+        StudyOutput,
+    ),
     "predict": Command(
-        "Label and explain rows; the same command resumes.", PredictSettings, Output
+        "Label and explain rows with the model of a study; the same command resumes.",
+        PredictSettings,
+        Output,
     ),
     "export": Command("Give a study's best model to others.", ExportSettings, Output),
 }
@@ -127,7 +143,11 @@ def add_config_flags(parser: Parser) -> None:
         kind = kind_of(field.annotation)
         if name == "deepspeed_config":
             kind = kind._replace(type=str)  # a file
-        add_value(parser.group(group), flag_of(name), name, kind, metavar, help_text(field))
+        text = help_text(field)
+        if "default" not in text:
+            profiles = any(name in values for values in PROFILES.values())
+            text += f" (default: {'by profile' if profiles else field.default})"
+        add_value(parser.group(group), flag_of(name), name, kind, metavar, text)
     parser.group(TRAINING).add_argument(
         "--set", action="extend", nargs="+", default=[], metavar="FIELD=VALUE", help=SET_HELP
     )

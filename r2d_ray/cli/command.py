@@ -68,7 +68,21 @@ def run_command(act: Callable[[], int], verbosity: str) -> int:
             raise
         return EXIT_READER_LEFT
     except Exception as error:
+        if is_stop(error):
+            print(SAVED, file=sys.stderr)
+            return EXIT_STOPPED_RESUMABLE
         return faulty(error, debug=verbosity == "debug")
+
+
+def is_stop(error: BaseException) -> bool:
+    """Return whether an error is what a library written in C made of the first signal.
+
+    Where a signal comes within its code it raises a SystemError, and keeps ours as its cause.
+    """
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, Stopped):
+        cause = cause.__cause__
+    return cause is not None
 
 
 def faulty(error: Exception, *, debug: bool) -> int:

@@ -28,7 +28,7 @@ class StudyOutput(Output):
     """Print the result as JSON on stdout, everything else on stderr."""
     json_events: Annotated[str | None, Flag("output", "FILE")] = None
     """Add a line of JSON to this file for every start, phase, evaluation and end; -: to stdout, and
-    everything else goes to stderr."""
+    everything else goes to stderr; default: no file."""
 
 
 class CompareOutput(StudyOutput):
@@ -48,7 +48,7 @@ class ExportSettings(Asked):
     of HF_TOKEN or `hf auth login`."""
     licence: Annotated[str | None, Flag("files"), Field(pattern=r"^[a-z0-9][a-z0-9.+-]*$")] = None
     """Licence of the weights for the card, in the hub's spelling: apache-2.0, mit, cc-by-4.0,
-    other."""
+    other; default: not stated."""
     public: Annotated[bool, Flag("files")] = False
     """Make the model of the hub public; without it only you and your organisation see it."""
 
@@ -65,7 +65,7 @@ class PredictSettings(Asked):
     columns: Annotated[str | None, Flag("files", "TARGET=COLUMN,...")] = None
     """Which column holds what, by default as in training: question=q,context=note."""
     abstain_below: Annotated[float | None, Flag("answers", "P"), Field(ge=0, le=1)] = None
-    """Leave the label empty where its probability is below this."""
+    """Leave the label empty where its probability is below this, from 0 to 1; default: nowhere."""
     probabilities: Annotated[bool, Flag("answers")] = False
     """Add a column with the probability of each label."""
     long_inputs: Annotated[Literal["cut", "refuse"], Flag("answers")] = "cut"

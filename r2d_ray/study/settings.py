@@ -58,13 +58,13 @@ class StudySettings(Asked):
     keep_columns: Annotated[str | None, Flag(DATA, "COLUMN,..."), NOT_STORED] = None
     """Columns of a table by whose values test rows are scored apart: site,age_band."""
     limit: Annotated[int | None, Flag(DATA), Field(ge=8)] = None
-    """Maximum number of rows in each split."""
+    """Maximum number of rows in each split; default: all."""
     sample_rows: Annotated[
         tuple[int, int, int] | None, Flag(DATA, ("TRAIN", "VALIDATION", "TEST"))
     ] = None
     """Rows of an embedded sample; default: 1400 300 300."""
     rationale_rows: Annotated[int | None, Flag(DATA), Field(ge=1)] = None
-    """Maximum number of training rows that keep their rationales."""
+    """Maximum number of training rows that keep their rationales; default: all."""
     split_seed: Annotated[Seed, Flag(DATA)] = 42
     """Seed of drawn splits, `--limit` and `--rationale-rows`; `--seed` leaves the rows as they
     are."""
@@ -163,15 +163,15 @@ class SearchSettings(SeededSettings):
     pruner: Pruner = "halving"
     """halving stops a trial that is not in the best third at 65 % of its steps."""
     time_budget_s: Annotated[float | None, Flag(SEARCH, "S", "time-budget"), Field(gt=0)] = None
-    """Seconds after which no new trial starts and running ones are asked to stop."""
+    """Seconds after which no new trial starts and running ones stop; default: never."""
     patience_trials: Annotated[
         int | None, Flag(SEARCH), Field(ge=1, le=100_000, exclude_if=lambda trials: not trials)
     ] = None
     """Trials in a row, done or pruned, without a better score that end the search; default: off."""
     warm_start: Annotated[str | None, Flag(SEARCH, "STUDY")] = None
-    """Folder of another search whose trials the sampler learns from."""
+    """Folder of another search whose trials the sampler learns from; default: none."""
     extend: Annotated[int | None, Flag(SEARCH), Field(ge=1), NOT_STORED] = None
-    """Number of trials to add to a search that has ended."""
+    """Number of trials to add to a search that has ended; default: none."""
     max_concurrent_trials: AtOnce = None
     """Maximum number of trials at once; default: as many as fit."""
 
@@ -203,7 +203,7 @@ class CompareSettings(StudySettings):
     ] = None
     """Tests every row once: trains each arm on every one of K grouped, stratified folds."""
     tuned_from: Annotated[Names, Flag(COMPARISON, "DIR"), NOT_STORED] = ()
-    """Searches whose best trials become arms as well, named METHOD-tuned."""
+    """Searches whose best trials become arms as well, named METHOD-tuned; default: none."""
     grid: Annotated[str | None, Flag(COMPARISON, "NAME|FILE"), NOT_STORED] = None
     """Makes every point of a space of choices an arm: ablation, sensitivity, or a YAML file."""
     rationale_sources: Annotated[Names, Flag(COMPARISON, "SOURCE"), Once] = ()

@@ -6,6 +6,7 @@ The tables are over kinds: each flag and field of a type is given each wrong val
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from r2d_ray.errors import (
     EXIT_BAD_INPUT,
     EXIT_FAULT,
     EXIT_READER_LEFT,
+    EXIT_STOPPED_RESUMABLE,
     UserError,
     unknown,
 )
@@ -235,6 +237,30 @@ def test_a_fault_before_the_arguments_are_known_is_one_line_too(
         last = said.splitlines()[-1]
         assert last.startswith("error: KeyError: 'lost' (a fault of r2d_ray, at ")
         assert traced or said.count("\n") == 1
+
+
+def test_a_signal_within_a_library_s_c_code_stops_and_is_no_fault(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Ctrl-C while Ray took a task: `SystemError: __new__ returned a result with an exception`."""
+
+    def act() -> int:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except BaseException as stopped:
+            raise SystemError("returned a result with an exception set") from stopped
+        raise AssertionError
+
+    assert run_command(act, "normal") == EXIT_STOPPED_RESUMABLE
+    assert capsys.readouterr().err == "saved; the same command resumes\n"
+
+
+def test_a_fault_before_any_signal_is_still_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def act() -> int:
+        raise SystemError("broken") from ValueError("cause")
+
+    assert run_command(act, "normal") == EXIT_FAULT
+    assert capsys.readouterr().err.startswith("error: SystemError: broken (a fault of r2d_ray")
 
 
 @pytest.mark.parametrize(
