@@ -57,8 +57,10 @@ latex:
 	$(SUDO) apt-get update
 	$(SUDO) apt-get install --yes --no-install-recommends texlive-latex-recommended texlive-fonts-recommended lmodern
 
-# Every check and test.
-test: check unit notebooks ray-tests
+# Every check and test; the types' check has one process, so the unit tests run beside it.
+test: lint cluster-check
+	$(MAKE) --jobs 2 types unit
+	$(MAKE) notebooks ray-tests
 
 check: lint types cluster-check
 
@@ -82,7 +84,7 @@ unit: install
 READING := $(wildcard analysis/notebooks/0[1-4]*.ipynb)
 notebooks: install
 	for study in search comparison; do \
-		R2D_STUDY=$(CURDIR)/$(STORED)/$$study $(BIN)/pytest --nbmake $(READING) || exit 1; \
+		R2D_STUDY=$(CURDIR)/$(STORED)/$$study $(BIN)/pytest -n 2 --nbmake $(READING) || exit 1; \
 	done
 
 # Real Ray clusters on loopback, one after the other.

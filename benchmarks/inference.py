@@ -20,7 +20,7 @@ from r2d_ray.config import PROFILES, TrainConfig, build_config
 from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
 from r2d_ray.evaluation.evaluator import Evaluator
-from r2d_ray.evaluation.readers import load_evaluator
+from r2d_ray.evaluation.reading.readers import load_evaluator
 from r2d_ray.model.t5 import load_weights
 from r2d_ray.training.stage import run_stage
 

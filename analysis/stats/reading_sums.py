@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from r2d_ray.evaluation.alignment import labels_of
+from r2d_ray.evaluation.label_metrics import candidates
 from r2d_ray.records import Prediction
 
 Floats = NDArray[np.float64]
@@ -70,7 +70,7 @@ def reading_values(
 
 
 def _verdicts(row: Prediction, reader: str, labels: Sequence[str]) -> Verdicts:
-    own = labels_of(row, labels)
+    own = candidates(row, labels)
 
     def verdict(name: str) -> str | None:
         place = int(row.statistics[f"{reader}_{name}"][0])

@@ -75,10 +75,7 @@ def run_command(act: Callable[[], int], verbosity: str) -> int:
 
 
 def is_stop(error: BaseException) -> bool:
-    """Return whether an error is what a library written in C made of the first signal.
-
-    Where a signal comes within its code it raises a SystemError, and keeps ours as its cause.
-    """
+    """Return whether an error is what code in C made of the first signal, kept as its cause."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, Stopped):
         cause = cause.__cause__

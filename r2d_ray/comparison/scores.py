@@ -16,8 +16,8 @@ from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.examples import pick_source
 from r2d_ray.distributed.stage_job import TrainingJob, run_training
 from r2d_ray.distributed.tasks import Job, evaluate_each, predictions_file, read_files
-from r2d_ray.evaluation.alignment import reader_splits
 from r2d_ray.evaluation.costs import costs_of
+from r2d_ray.evaluation.reading.alignment import reader_splits
 from r2d_ray.evaluation.scoring import EvaluationJob
 from r2d_ray.method.variants import get_method
 from r2d_ray.storage import write_json

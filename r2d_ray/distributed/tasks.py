@@ -67,7 +67,7 @@ def read_files(
     """Run `readers.read_arms` as one Ray task with a worker's resources."""
     import ray
 
-    from r2d_ray.evaluation.readers import read_arms
+    from r2d_ray.evaluation.reading.readers import read_arms
 
     asked = (weights, prepared_dir, config.model_dump(), dataset, files)
     scores: list[dict[str, Any]] = ray.get(start_task(config.gpus_per_worker, read_arms, *asked))

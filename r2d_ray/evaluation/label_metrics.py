@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from r2d_ray.records import Prediction
+
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -221,6 +223,15 @@ def calibration_scores(
         "brier": float((errors**2).sum(axis=1).mean()),
         "nll": float(-np.log(chosen).mean()),
     }
+
+
+def candidates(row: Prediction, labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels that a row may have: its own options, else the fixed set.
+
+    Of open labels, its gold and its predicted one: what must not be read off the rationale.
+    """
+    known = row.options or tuple(labels)
+    return known or tuple(dict.fromkeys(x for x in (row.gold_label, row.label) if x))
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:

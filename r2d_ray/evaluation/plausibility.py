@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from r2d_ray.data.examples import Splits
-from r2d_ray.evaluation.alignment import merge_statistics
 from r2d_ray.evaluation.bertscore import BertEncoder, find_bert_encoder
+from r2d_ray.evaluation.reading.alignment import merge_statistics
 from r2d_ray.evaluation.text_metrics import (
     Pair,
     Statistics,

@@ -40,29 +40,22 @@ def evaluate_model(
     """
     from r2d_ray.data.prepare import open_prepared
     from r2d_ray.evaluation.calibration import calibrated_scores, fit, why_not
-    from r2d_ray.evaluation.groundedness import with_groundedness
     from r2d_ray.evaluation.plausibility import with_overlap
     from r2d_ray.evaluation.predictions import predictions
-    from r2d_ray.evaluation.readers import (
-        load_evaluator,
-        own_reading,
-        with_given_gold,
-        with_swapped,
-    )
+    from r2d_ray.evaluation.reading import readers
+    from r2d_ray.evaluation.reading.groundedness import with_groundedness
 
     config = TrainConfig.model_validate(values)
     prepared = open_prepared(prepared_dir)
-    evaluator = load_evaluator(evaluation.model_dir, prepared_dir, config)
+    evaluator = readers.load_evaluator(evaluation.model_dir, prepared_dir, config)
     rows = prepared.tables[evaluation.table]
     outputs = evaluator.labels(rows)
     generated = evaluator.generated_labels(rows)
-    rationales = None
-    if evaluation.rationales:
-        rationales = evaluator.rationales(rows, [output.label for output in outputs])
+    wrote, said = evaluation.rationales, [output.label for output in outputs]
+    rationales = evaluator.rationales(rows, said) if wrote else None
     found = predictions(rows, outputs, prepared.label_tokens.labels, rationales, generated)
-    wrote = rationales is not None
     if wrote and evaluation.aligned:
-        found = with_given_gold(evaluator, rows, found)
+        found = readers.with_given_gold(evaluator, rows, found)
     found = with_overlap(found, human={})
     if wrote:
         found = with_groundedness(found, prepared.tokenizer.batch_decode(list(rows["body_ids"])))
@@ -72,8 +65,8 @@ def evaluate_model(
         calibration = fit(held, evaluator.labels(held), evaluation.costs)
         scores |= calibrated_scores(rows, outputs, calibration, prepared.label_tokens)
     if wrote and evaluation.aligned:
-        found = with_swapped(evaluator, rows, found)
-        found, read = own_reading(evaluator, found)
+        found = readers.with_swapped(evaluator, rows, found)
+        found, read = readers.own_reading(evaluator, found)
         scores |= read
     write_jsonl(out, found)
     return scores
@@ -85,9 +78,9 @@ def score(found: Sequence[Prediction], classes: Sequence[str]) -> dict[str, Any]
     `classes` are the fixed labels or the letters of options; without them labels are open, and
     there is neither a set to be outside of nor a probability.
     """
-    from r2d_ray.evaluation.groundedness import groundedness_scores
     from r2d_ray.evaluation.plausibility import plausibility_scores
     from r2d_ray.evaluation.predictions import prediction_metrics
+    from r2d_ray.evaluation.reading.groundedness import groundedness_scores
     from r2d_ray.evaluation.tags import tag_scores
 
     scores: dict[str, Any] = dict(prediction_metrics(found, classes))

@@ -11,9 +11,9 @@ from analysis.groups import groups_of
 from analysis.stats.reading_sums import READER_METRICS
 from analysis.stats.row_sums import row_statistics
 from analysis.tables.exposure import NOT_READ, exposure_table, groundedness_table
-from r2d_ray.evaluation.alignment import merge_statistics
-from r2d_ray.evaluation.groundedness import groundedness_scores, with_groundedness
-from r2d_ray.evaluation.verdicts import read_rows, verdict_scores, verdict_statistics
+from r2d_ray.evaluation.reading.alignment import merge_statistics
+from r2d_ray.evaluation.reading.groundedness import groundedness_scores, with_groundedness
+from r2d_ray.evaluation.reading.verdicts import read_rows, verdict_scores, verdict_statistics
 from r2d_ray.records import Prediction
 
 LABELS = ("yes", "no")

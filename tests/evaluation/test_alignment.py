@@ -12,7 +12,8 @@ from datasets import Dataset
 
 from r2d_ray.data.prepare import open_prepared
 from r2d_ray.data.samples import build_sample
-from r2d_ray.evaluation.alignment import (
+from r2d_ray.evaluation.evaluator import Evaluator
+from r2d_ray.evaluation.reading.alignment import (
     MASK,
     control_scores,
     exact_reader,
@@ -22,8 +23,12 @@ from r2d_ray.evaluation.alignment import (
     reader_splits,
     swapped_labels,
 )
-from r2d_ray.evaluation.evaluator import Evaluator
-from r2d_ray.evaluation.readers import own_reading, read_texts, with_given_gold, with_swapped
+from r2d_ray.evaluation.reading.readers import (
+    own_reading,
+    read_texts,
+    with_given_gold,
+    with_swapped,
+)
 from r2d_ray.method.labels import prompt_table
 from r2d_ray.model.t5 import load_model
 from r2d_ray.records import Prediction

@@ -7,7 +7,7 @@ import pytest
 from r2d_ray.data.samples import build_sample
 from r2d_ray.data.samples.triage import facts_of
 from r2d_ray.data.samples.triage_rationales import advised_in, facts_in
-from r2d_ray.evaluation.groundedness import (
+from r2d_ray.evaluation.reading.groundedness import (
     content_words,
     fact_statistics,
     groundedness_scores,

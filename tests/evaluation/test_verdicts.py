@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from r2d_ray.evaluation.alignment import share
-from r2d_ray.evaluation.verdicts import kappa, read_rows, verdict_scores, verdict_statistics
+from r2d_ray.evaluation.reading.alignment import share
+from r2d_ray.evaluation.reading.verdicts import kappa, read_rows, verdict_scores, verdict_statistics
 from r2d_ray.records import Prediction
 
 LABELS = ("yes", "no")

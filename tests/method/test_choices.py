@@ -17,11 +17,11 @@ from r2d_ray.data.encode import text_table
 from r2d_ray.data.examples import Example, Splits
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare
 from r2d_ray.errors import UserError
-from r2d_ray.evaluation.alignment import MASK, control_scores, masked, reader_splits
 from r2d_ray.evaluation.evaluator import Evaluator
 from r2d_ray.evaluation.predictions import label_metrics, prediction_metrics, predictions
-from r2d_ray.evaluation.readers import own_reading, read_texts, with_swapped
-from r2d_ray.evaluation.verdicts import read_rows, verdict_scores, verdict_statistics
+from r2d_ray.evaluation.reading.alignment import MASK, control_scores, masked, reader_splits
+from r2d_ray.evaluation.reading.readers import own_reading, read_texts, with_swapped
+from r2d_ray.evaluation.reading.verdicts import read_rows, verdict_scores, verdict_statistics
 from r2d_ray.method.batch import Batch, select_rows
 from r2d_ray.method.label_kinds import CHOICES, FIXED
 from r2d_ray.method.labels import label_log_probabilities, prompt_table, text_prefixes

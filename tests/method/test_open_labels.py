@@ -15,12 +15,11 @@ from r2d_ray.data.card import data_card
 from r2d_ray.data.examples import Splits
 from r2d_ray.data.prepare import Prepared, open_prepared, prepare, prepared_key
 from r2d_ray.errors import UserError
-from r2d_ray.evaluation.alignment import labels_of
 from r2d_ray.evaluation.controls.labels import controls
 from r2d_ray.evaluation.evaluator import Evaluator
-from r2d_ray.evaluation.label_metrics import open_label_scores
+from r2d_ray.evaluation.label_metrics import candidates, open_label_scores
 from r2d_ray.evaluation.predictions import label_metrics, predictions
-from r2d_ray.evaluation.readers import own_reading, with_swapped
+from r2d_ray.evaluation.reading.readers import own_reading, with_swapped
 from r2d_ray.evaluation.scoring import score
 from r2d_ray.method.label_kinds import OPEN
 from r2d_ray.method.losses import predict_pass_choice, stage2_loss
@@ -199,9 +198,9 @@ def test_the_control_of_open_labels_is_the_majority() -> None:
 
 def test_a_mask_over_open_labels_hides_gold_and_prediction() -> None:
     row = Prediction(id="a", group="g", gold_label="gout", label="asthma")
-    assert labels_of(row, ()) == ("gout", "asthma")
-    assert labels_of(row, ("yes", "no")) == ("yes", "no")
-    assert labels_of(row.model_copy(update={"options": ("x", "y")}), ()) == ("x", "y")
+    assert candidates(row, ()) == ("gout", "asthma")
+    assert candidates(row, ("yes", "no")) == ("yes", "no")
+    assert candidates(row.model_copy(update={"options": ("x", "y")}), ()) == ("x", "y")
 
 
 def test_open_labels_must_be_generated_and_have_no_random_other() -> None:

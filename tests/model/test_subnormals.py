@@ -19,7 +19,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from r2d_ray.data.prepare import open_prepared
 from r2d_ray.evaluation.bertscore import BertEncoder
 from r2d_ray.evaluation.plausibility import with_bertscore
-from r2d_ray.evaluation.readers import read_arms
+from r2d_ray.evaluation.reading.readers import read_arms
 from r2d_ray.evaluation.scoring import EvaluationJob, evaluate_model
 from r2d_ray.prediction.predictor import Predictor
 from r2d_ray.records import Prediction
@@ -62,20 +62,18 @@ from test_subnormals import CONFIG, small_product, subnormals_left, torch
 from r2d_ray.data.prepare import Path, open_prepared
 from r2d_ray.model.t5 import load_model
 
-torch.set_num_threads(int(sys.argv[3]))
+torch.set_num_threads(2)
 found = {"unflushed": small_product()}
-if sys.argv[4] == "late":
+if sys.argv[3] == "late":
     subnormals_left()
 load_model(CONFIG, open_prepared(Path(sys.argv[2])).tokenizer)
 print(json.dumps(found | subnormals_left()))
 """
 
 
-def in_new_process(prepared_dir: Path, threads: int, when: str) -> dict[str, float]:
-    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(prepared_dir)]
-    done = subprocess.run(
-        [*command, str(threads), when], capture_output=True, text=True, check=True
-    )
+def in_new_process(prepared_dir: Path, when: str) -> dict[str, float]:
+    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(prepared_dir), when]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -84,11 +82,8 @@ ZERO = {"forward": 0.0, "backward": 0.0, "matrix product": 0.0}
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("threads", [1, 2])
-def test_whatever_was_imported_before_loading_a_model_flushes(
-    prepared_dir: Path, threads: int
-) -> None:
-    found = in_new_process(prepared_dir, threads, "early")
+def test_whatever_was_imported_before_loading_a_model_flushes(prepared_dir: Path) -> None:
+    found = in_new_process(prepared_dir, "early")
     assert found.pop("unflushed") > 0
     assert found == ZERO
 
@@ -96,7 +91,7 @@ def test_whatever_was_imported_before_loading_a_model_flushes(
 @pytest.mark.timeout(180)
 def test_a_thread_that_shared_in_work_before_loading_keeps_subnormals(prepared_dir: Path) -> None:
     """Why loading comes first; and that the probe sees a second thread which does not flush."""
-    found = in_new_process(prepared_dir, 2, "late")
+    found = in_new_process(prepared_dir, "late")
     assert all(0 < found[where] < 1 for where in ZERO), found
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from r2d_ray.evaluation.alignment import Reader, labels_of, share
+from r2d_ray.evaluation.label_metrics import candidates
+from r2d_ray.evaluation.reading.alignment import Reader, share
 from r2d_ray.records import Prediction
 
 NONE = -1.0  # the verdict of a reader that cannot tell
@@ -53,7 +54,7 @@ def read_rows(
             if text is not None and text not in at:
                 at[text] = len(texts)
                 texts.append(text)
-                sets.append(labels_of(row, labels))
+                sets.append(candidates(row, labels))
         places.append(at)
     verdicts = reader(texts, sets)
     every = []
@@ -82,7 +83,7 @@ def verdict_statistics(
     """
     rows = []
     for row, each in zip(found, read, strict=True):
-        own = labels_of(row, labels)
+        own = candidates(row, labels)
         verdicts = {"verdict": each.own}
         if row.given_gold is not None:
             verdicts["gold_verdict"] = each.given_gold

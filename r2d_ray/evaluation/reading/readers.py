@@ -16,7 +16,8 @@ from datasets import Dataset
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.encode import text_table
 from r2d_ray.data.examples import Example
-from r2d_ray.evaluation.alignment import (
+from r2d_ray.evaluation.evaluator import Evaluator
+from r2d_ray.evaluation.reading.alignment import (
     control_scores,
     exact_reader,
     masked,
@@ -24,8 +25,7 @@ from r2d_ray.evaluation.alignment import (
     own_reading_scores,
     swapped_labels,
 )
-from r2d_ray.evaluation.evaluator import Evaluator
-from r2d_ray.evaluation.verdicts import read_rows, verdict_scores, verdict_statistics
+from r2d_ray.evaluation.reading.verdicts import read_rows, verdict_scores, verdict_statistics
 from r2d_ray.records import Prediction, read_jsonl, write_jsonl
 
 

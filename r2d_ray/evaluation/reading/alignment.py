@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from r2d_ray.data.examples import Example, Splits
+from r2d_ray.evaluation.label_metrics import candidates
 from r2d_ray.records import Prediction
 
 MASK = "[label]"
@@ -55,15 +56,6 @@ def _naming(labels: tuple[str, ...]) -> re.Pattern[str]:
     between = rf"\W+(?:\w+\W+){{0,{WORDS_BETWEEN}}}?"
     names = "|".join(between.join(map(re.escape, label.split())) for label in labels)
     return re.compile(rf"(?<!\w)(?:{names})(?!\w)", re.IGNORECASE)
-
-
-def labels_of(row: Prediction, labels: Sequence[str]) -> tuple[str, ...]:
-    """Return the labels that a row may have: its own options, else the fixed set.
-
-    Of open labels, its gold and its predicted one: what must not be read off the rationale.
-    """
-    known = row.options or tuple(labels)
-    return known or tuple(dict.fromkeys(x for x in (row.gold_label, row.label) if x))
 
 
 def reader_splits(splits: Splits, source: str) -> Splits:
@@ -130,7 +122,7 @@ def control_scores(
         there it does not know from rationales); each after `name` and an underscore.
     """
     gold = [row.gold_label or "" for row in found]
-    sets = [labels_of(row, labels) for row in found]
+    sets = [candidates(row, labels) for row in found]
     referred = [i for i, row in enumerate(found) if row.reference]
     texts = [found[i].reference or "" for i in referred]
     hidden = [mask_labels(text, sets[i]) for i, text in zip(referred, texts, strict=True)]

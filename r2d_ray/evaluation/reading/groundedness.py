@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from r2d_ray.data.examples import normalised
-from r2d_ray.evaluation.alignment import merge_statistics
+from r2d_ray.evaluation.reading.alignment import merge_statistics
 from r2d_ray.evaluation.text_metrics import Statistics
 from r2d_ray.records import Prediction
 

@@ -1,0 +1,1 @@
+"""Rationales read: by whom, what they support, and whether they are true to their rows."""
