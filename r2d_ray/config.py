@@ -44,6 +44,18 @@ FINEST_GPU_SHARE = 1e-4  # Ray's
 SCRATCH_MODELS = ("scratch-tiny", "scratch-small")
 FEW_TEST_ROWS = 10  # rows; of a label with fewer, one row moves its recall by more than 10 points
 TOKENIZER_ROWS = 5_000  # training rows, at most, from which a scratch tokenizer learns 4,096 pieces
+RUNG_RATIO = 0.65  # the pruner's rung, share of S: where every default schedule has ended
+DEFAULT_SAMPLES = {"embedded": 4, "finetune": 12, "paper": 24}  # trials of a search, by profile
+SMOKE_SAMPLES = 2
+SMOKE_LIMIT = 64
+SMOKE_VALUES = {  # the smallest run that passes through every part
+    "stage1_max_steps": 4,
+    "stage1_eval_steps": 2,
+    "max_steps": 8,
+    "eval_steps": 4,
+    "logging_steps": 2,
+    "model": "scratch-tiny",
+}
 SELECTION_METRICS = ("macro_f1", "accuracy", "rationale_loss", "composite")
 
 

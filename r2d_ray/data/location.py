@@ -35,6 +35,7 @@ class DataRequest:
         limit: Most rows of each split, at least 1; None takes all.
         split_seed: Seed of the hash that draws splits and the limit's rows; the commands' default.
         sample_rows: Rows of an embedded sample's train, validation and test; None = its default.
+        sample_ambiguous: Share of the triage sample's ambiguous rows, 0 to 1; None = its default.
         keep: Target (`tag.site`) to column whose values tag a table's rows (`parse_kept`).
         rationale_rows: Most training rows that keep their rationales; None takes all.
     """
@@ -46,6 +47,7 @@ class DataRequest:
     limit: int | None = None
     split_seed: int = 42
     sample_rows: tuple[int, int, int] | None = None
+    sample_ambiguous: float | None = None
     rationale_rows: int | None = None
     keep: Mapping[str, str] = field(default_factory=dict)
 

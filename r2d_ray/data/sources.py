@@ -48,6 +48,11 @@ def load_splits(request: DataRequest) -> Splits:
         raise UserError(
             f"--sample-rows: {location.name} is not an embedded sample (allowed: --limit)"
         )
+    if request.sample_ambiguous is not None and location.name != "triage-sample":
+        raise UserError(
+            f"--sample-ambiguous: {location.name} has no such rows to deal (allowed: "
+            "--dataset triage, the embedded sample)"
+        )
     sampled = location.kind == "sample"
     splits = _sample(request, location) if sampled else _read(request, location)
     splits = _limited(request, without_leaks(splits))
@@ -87,7 +92,9 @@ def _sample(request: DataRequest, location: Location) -> Splits:
         flag = "--columns" if request.columns else "--keep-columns"
         raise UserError(f"{flag}: {location.name} has fixed columns")
     # The sample is one data set, whatever the run's seed: results of several seeds compare.
-    return build_sample(location.address, seed=0, sizes=request.sample_rows)
+    return build_sample(
+        location.address, seed=0, sizes=request.sample_rows, ambiguous=request.sample_ambiguous
+    )
 
 
 def _read(request: DataRequest, location: Location) -> Splits:

@@ -9,13 +9,20 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from r2d_ray.config import ON_GPU, PROFILES, SMALL_GPU_GB, SMALL_MODEL, TrainConfig
+from r2d_ray.config import (
+    ON_GPU,
+    PROFILES,
+    SMALL_GPU_GB,
+    SMALL_MODEL,
+    SMOKE_VALUES,
+    TrainConfig,
+)
 from r2d_ray.data.examples import Splits, pick_source
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.errors import UserError
 from r2d_ray.study.folder import read_info
 from r2d_ray.study.place import root_of
-from r2d_ray.study.settings import SMOKE_VALUES, StudySettings
+from r2d_ray.study.settings import StudySettings
 
 DEFAULT_EPOCHS = 10.0
 """Epochs of stage 2 under `finetune`, as far as `LEAST_STEPS` and `MOST_STEPS` allow."""

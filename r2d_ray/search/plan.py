@@ -71,6 +71,7 @@ def data_request(settings: StudySettings) -> DataRequest:
         columns=parse_columns(settings.columns) if settings.columns else {},
         limit=settings.limit,
         sample_rows=settings.sample_rows,
+        sample_ambiguous=settings.sample_ambiguous,
         rationale_rows=settings.rationale_rows,
         split_seed=settings.split_seed,
         keep=parse_kept(settings.keep_columns),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from r2d_ray.config import TrainConfig, build_config
+from r2d_ray.config import RUNG_RATIO, TrainConfig, build_config
 from r2d_ray.distributed.stage1_cache import stage1_key, stage1_weights
 from r2d_ray.distributed.stage_job import STOP_FILE, TrainingJob, run_training
 from r2d_ray.records import Evaluation, Objective, StudyInfo, TrialRecord
@@ -26,7 +26,6 @@ from r2d_ray.study.progress.files import (
     write_standing,
 )
 from r2d_ray.study.seeds import over_seeds, seeds_of
-from r2d_ray.study.settings import RUNG_RATIO
 from r2d_ray.tracking.names import TrackedTrial
 from r2d_ray.tracking.trials import trial_ended
 

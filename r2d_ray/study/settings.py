@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from r2d_ray.config import SCRATCH_MODELS
+from r2d_ray.config import DEFAULT_SAMPLES, SCRATCH_MODELS, SMOKE_LIMIT, SMOKE_SAMPLES
 from r2d_ray.errors import UserError, said_of
 from r2d_ray.method.variants import METHODS
 from r2d_ray.study.asked import (
@@ -28,18 +28,6 @@ from r2d_ray.study.asked import (
     flag_of,
 )
 
-RUNG_RATIO = 0.65  # the pruner's rung, share of S: where every default schedule has ended
-DEFAULT_SAMPLES = {"embedded": 4, "finetune": 12, "paper": 24}  # trials of a search, by profile
-SMOKE_SAMPLES = 2
-SMOKE_LIMIT = 64
-SMOKE_VALUES = {  # the smallest run that passes through every part
-    "stage1_max_steps": 4,
-    "stage1_eval_steps": 2,
-    "max_steps": 8,
-    "eval_steps": 4,
-    "logging_steps": 2,
-    "model": "scratch-tiny",
-}
 NOT_STORED = Field(exclude=True)  # its effect stands elsewhere in study.json, or it has none there
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Names = tuple[str, ...]
@@ -63,6 +51,10 @@ class StudySettings(Asked):
         tuple[int, int, int] | None, Flag(DATA, ("TRAIN", "VALIDATION", "TEST"))
     ] = None
     """Rows of an embedded sample; default: 1400 300 300."""
+    sample_ambiguous: Annotated[
+        float | None, Flag(DATA), Field(ge=0, le=1, exclude_if=lambda share: share is None)
+    ] = None
+    """Share of the triage sample's notes that fit two labels equally, 0 to 1; default: 0.05."""
     rationale_rows: Annotated[int | None, Flag(DATA), Field(ge=1)] = None
     """Maximum number of training rows that keep their rationales; default: all."""
     split_seed: Annotated[Seed, Flag(DATA)] = 42

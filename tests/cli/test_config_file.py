@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from r2d_ray import compare, predict, train, tune
@@ -334,6 +334,8 @@ def command_lines(draw: Any) -> tuple[str, list[str]]:
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(line=command_lines())
+@example(line=("compare", ["--dataset", "a", "--methods", "r2d", "--address=\u2028"]))
+@example(line=("tune", ["--dataset", "a\x85b", "--name=n\u2029"]))
 def test_the_shown_file_asks_for_the_same(
     write: Write, capsys: pytest.CaptureFixture[str], line: tuple[str, list[str]]
 ) -> None:

@@ -134,7 +134,26 @@ def test_a_sample_of_any_size_can_be_trained_and_scored(name, rows, seed):
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_there_are_facts_for_the_most_rows(name):
-    assert len(all_rows(build_sample(name, MAX_ROWS))) == MAX_ROWS
+    most = MAX_ROWS[name]
+    assert len(all_rows(build_sample(name, most))) == most
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_the_share_of_notes_without_an_answer_can_be_dialled(share):
+    splits = build_sample("triage", sizes=(400, 50, 200), ambiguous=share)
+    for _, rows in splits.items():
+        found = sum("ambiguous" in row.tags for row in rows)
+        assert found == round(share * len(rows))
+        assert ceiling_accuracy(rows) == 1 - share / 2
+    ceiling = 100 * (1 - share / 2)
+    assert splits.provenance.notes[-1].endswith(f"more than {ceiling:g}% of the rows")
+
+
+def test_the_dial_at_its_default_deals_the_default_rows():
+    dialled = build_sample("triage", sizes=(1000, 100, 200), ambiguous=0.05)
+    assert Counter(row.tags for row in dialled.train) == Counter(
+        row.tags for row in build_sample("triage", sizes=(1000, 100, 200)).train
+    )
 
 
 @pytest.mark.parametrize("name", SAMPLES)

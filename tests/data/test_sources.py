@@ -321,3 +321,9 @@ def test_a_source_of_test_rows_only_is_refused_for_training(splits):
     )
     with pytest.raises(UserError, match="unknown rationale source 'humna'; did you mean 'human'"):
         check_source(some, "humna")
+
+
+@pytest.mark.parametrize("dataset", ["bioasq", "pubmedqa"])
+def test_only_the_triage_sample_deals_ambiguous_notes(dataset: str) -> None:
+    with pytest.raises(UserError, match=f"^--sample-ambiguous: {dataset}-sample has no such rows"):
+        load_splits(DataRequest(dataset, sample_ambiguous=0.4))

@@ -21,7 +21,16 @@ class Dumper(yaml.SafeDumper):
 
 def _plain(dumper: Dumper, text: Plain) -> yaml.Node:
     tag = dumper.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
-    return dumper.represent_scalar(tag, str(text))
+    return dumper.represent_scalar(tag, str(text), style=_style(text))
+
+
+def _text(dumper: Dumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=_style(text))
+
+
+def _style(text: str) -> str | None:
+    """Return the style that escapes every kind of line break, where there is one to escape."""
+    return '"' if f"{text}x".splitlines() != [f"{text}x"] else None
 
 
 def _flow(dumper: Dumper, items: list[Any]) -> yaml.Node:
@@ -29,6 +38,7 @@ def _flow(dumper: Dumper, items: list[Any]) -> yaml.Node:
 
 
 Dumper.add_representer(Plain, _plain)
+Dumper.add_representer(str, _text)
 Dumper.add_representer(list, _flow)
 
 

@@ -23,6 +23,19 @@ TAG_SHARES = {PLAIN: 87, BINDING: 8, AMBIGUOUS: 5}
 """Per cent of rows: `binding` needs an entity bound to its claim, `ambiguous` has no answer."""
 
 
+def tag_shares(ambiguous: float | None) -> dict[str, int]:
+    """Return the tags' whole weights for a share of ambiguous rows, 0 to 1; by default 5 %.
+
+    The other two keep their ratio.
+    """
+    if ambiguous is None:
+        return TAG_SHARES
+    wanted = round(1000 * ambiguous)
+    others = {tag: weight for tag, weight in TAG_SHARES.items() if tag != AMBIGUOUS}
+    weights = exact_counts(1000 - wanted, others) | {AMBIGUOUS: wanted}
+    return {tag: weight for tag, weight in weights.items() if weight}
+
+
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """Rows of each split."""

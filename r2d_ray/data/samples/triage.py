@@ -62,8 +62,13 @@ DENIED_FLAGS = (0, 3)
 """Fewest and most red flags that a note denies."""
 
 
-def build(sizes: Sizes, seed: int) -> dict[str, tuple[Example, ...]]:
-    """Return the rows of each split; a case is called about in one split only."""
+def build(
+    sizes: Sizes, seed: int, shares: Mapping[str, int] = TAG_SHARES
+) -> dict[str, tuple[Example, ...]]:
+    """Return the rows of each split; a case is called about in one split only.
+
+    `shares` are the tags' weights (`dealing.tag_shares`).
+    """
     by_rule: dict[Rule, list[Case]] = {rule: [] for rule in RULES}
     for case in all_cases():
         by_rule[decide(case)[0]].append(case)
@@ -77,7 +82,7 @@ def build(sizes: Sizes, seed: int) -> dict[str, tuple[Example, ...]]:
         decks = {rule: Deck(parts[split], rng) for rule, parts in clear.items()}
         unclear_deck = Deck(unclear[split], rng)
         rows = []
-        for rule, tag in _rules_and_tags(sizes.of(split), weights, rng):
+        for rule, tag in _rules_and_tags(sizes.of(split), weights, shares, rng):
             if rule is None:
                 case, field = unclear_deck.deal()
                 rows.append(_new_row(_by_coin(case, field, rng), {field}, tag, rng, seen))
@@ -121,10 +126,10 @@ def _parted(items: Sequence[T], sizes: Sizes, seed: int) -> dict[str, list[T]]:
 
 
 def _rules_and_tags(
-    size: int, weights: Mapping[Rule, int], rng: random.Random
+    size: int, weights: Mapping[Rule, int], shares: Mapping[str, int], rng: random.Random
 ) -> list[tuple[Rule | None, str]]:
     """Return for every row the rule that it fires (None where that is left open) and its tag."""
-    tags = shuffled_shares(size, TAG_SHARES, rng)
+    tags = shuffled_shares(size, shares, rng)
     counts = exact_counts(size - tags.count(AMBIGUOUS), LABEL_SHARES)
     rules: list[Rule] = []
     for label, count in counts.items():
