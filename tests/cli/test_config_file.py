@@ -336,6 +336,8 @@ def command_lines(draw: Any) -> tuple[str, list[str]]:
 @given(line=command_lines())
 @example(line=("compare", ["--dataset", "a", "--methods", "r2d", "--address=\u2028"]))
 @example(line=("tune", ["--dataset", "a\x85b", "--name=n\u2029"]))
+@example(line=("train", ["--dataset", "a", "--model=0", "--set=model=00"]))
+@example(line=("tune", ["--dataset", "=", "--set=model=!", "--set=model_revision=<<"]))
 def test_the_shown_file_asks_for_the_same(
     write: Write, capsys: pytest.CaptureFixture[str], line: tuple[str, list[str]]
 ) -> None:

@@ -10,6 +10,9 @@ import yaml
 
 from r2d_ray.cli.config_file.taken import OWN, columns_text
 
+SYNTAX = {f"tag:yaml.org,2002:{kind}" for kind in ("yaml", "value", "merge")}
+"""What YAML takes a lone `!`, `&`, `*`, `=` or `<<` for, if it is not in quotes."""
+
 
 class Plain(str):
     """A text that is written without quotes where YAML would read a number or truth value."""
@@ -21,6 +24,8 @@ class Dumper(yaml.SafeDumper):
 
 def _plain(dumper: Dumper, text: Plain) -> yaml.Node:
     tag = dumper.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+    if tag in SYNTAX:
+        return _text(dumper, text)
     return dumper.represent_scalar(tag, str(text), style=_style(text))
 
 
@@ -67,6 +72,8 @@ def config_text(
             asked[key] = _shown(action.dest, value, columns)
         elif action.nargs != 0 and defaults.get(action.dest) is not None:
             left[key] = _value(defaults[action.dest])
+    if "set" in asked:  # which comes last, so that a flag of the same field has no effect
+        asked = {key: value for key, value in asked.items() if key not in asked["set"]}
     lines = [f"# {parser.prog} --config THIS_FILE", *_yaml(asked)]
     if left:
         lines += ["", "# defaults in force, of what can be asked for:"]
