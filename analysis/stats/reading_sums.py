@@ -56,17 +56,24 @@ def reading_values(
         labels: The classes in the data set's order; none for open labels.
 
     Returns:
-        Rows, and values of shape (rows, 2), a score's value and one, or those of `kappa`.
+        Rows, and values of shape (rows, 2), a score's value and one (0 and 0 of rows that do not
+        count), or those of `kappa`; no row where none counts.
     """
     reader, _, what = metric.partition("_")
     needed, value = _MEANS.get(what, ("verdict", _agrees))
     rows = [row for row in predictions if f"{reader}_{needed}" in row.statistics]
-    if what.endswith("_on_wrong"):
-        rows = [row for row in rows if row.label != row.gold_label]
     if what == "kappa":
         return rows, _kappa_values(rows, reader, labels)
-    values = [[value(row, _verdicts(row, reader, labels)), 1.0] for row in rows]
-    return rows, np.array(values, dtype=np.float64)
+    counted = np.array([_counts(row, what) for row in rows], dtype=np.float64)
+    found = np.array([value(row, _verdicts(row, reader, labels)) for row in rows])
+    if not counted.any():
+        return [], np.empty((0, 2))
+    return rows, np.stack([found * counted, counted], axis=-1)
+
+
+def _counts(row: Prediction, what: str) -> bool:
+    """Return whether a row counts. Those that do not stay: runs are drawn by the same rows."""
+    return row.label != row.gold_label if what.endswith("_on_wrong") else True
 
 
 def _verdicts(row: Prediction, reader: str, labels: Sequence[str]) -> Verdicts:

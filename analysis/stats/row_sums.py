@@ -113,8 +113,9 @@ def row_statistics(
 
 
 def mean(sums: Floats) -> Floats:
-    """Return the mean, shape (...), of sums (..., 2) of values and of ones."""
-    return np.asarray(sums[..., 0] / sums[..., 1])
+    """Return the mean, shape (...), of sums (..., 2) of values and of ones; 0 of no row."""
+    total = sums[..., 1]
+    return np.divide(sums[..., 0], total, out=np.zeros(total.shape), where=total > 0)
 
 
 def macro_f1(sums: Floats) -> Floats:

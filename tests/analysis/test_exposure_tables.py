@@ -78,7 +78,7 @@ def made(*, follows: bool) -> object:
     """Return a comparison of four rows whose rationales follow the label that they are given."""
     arms, rows = [], {}
     for seed in (1, 2, 3):
-        said = ["yes", "no", "no", "no"]
+        said = ["yes", "no", "no", "yes" if seed == 2 else "no"]  # other rows are wrong
         texts = said if follows else ["?"] * 4
         swapped = [("no" if each == "yes" else "yes") if follows else "?" for each in said]
         found, scores = read(
@@ -91,7 +91,9 @@ def made(*, follows: bool) -> object:
             "parser",
         )
         scores |= {"parser_on_gold": 1.0, "parser_empty": 0.0}
-        arms.append(record(f"r2d-{seed}", seed - 1, "ynnn", test_metrics=scores))
+        arms.append(
+            record(f"r2d-{seed}", seed - 1, "".join(x[0] for x in said), test_metrics=scores)
+        )
         rows[f"r2d-{seed}"] = tuple(found)
     return study(arms, rows)
 
