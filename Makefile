@@ -42,7 +42,7 @@ stored-studies: install
 		--set eval_steps=40 --set learning_rate=0.002 --name comparison
 	$(BIN)/python -m r2d_ray.tune $(SMALL) --num-samples 8 --set eval_steps=20 --name search
 	for study in comparison search; do \
-		mkdir -p $(STORED)/$$study/predictions; \
+		rm -rf $(STORED)/$$study/predictions && mkdir -p $(STORED)/$$study/predictions; \
 		(cd build/studies/$$study && cp study.json records.jsonl result.json $(CURDIR)/$(STORED)/$$study); \
 		cp build/studies/$$study/predictions/*-test*.jsonl $(STORED)/$$study/predictions; \
 	done

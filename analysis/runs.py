@@ -20,6 +20,8 @@ NO_TEXTS = "what the test rows ask cannot be shown beside their predictions"
 SPLITS = {WITHOUT_CONTEXT: "test_without_context"}
 """The splits of runs that did not see the test rows as they are."""
 
+OWN_LABEL = "training rationale, label of "  # of a control's name, before the method
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
@@ -45,7 +47,12 @@ class Run:
 
     @property
     def stores(self) -> bool:
-        """Whether a study keeps its predictions: not those of majority and coin."""
+        """Whether a study keeps its predictions: not those of majority and coin.
+
+        Nor of a comparison's controls by each arm's own labels, which are two files an arm.
+        """
+        if self.study.is_comparison and OWN_LABEL in self.name:
+            return False
         written = self.name in SPLITS or self.name.startswith("bag of words")
         return self.kind == "trained" or written or "rouge_l" in self.scores
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
 from analysis import names
 from analysis.page.limits import limits
@@ -31,6 +33,7 @@ from r2d_ray.errors import UserError
 MAX_BYTES = 15_000_000
 STATIC_BYTES = 1_500_000  # without Plotly: what goes by mail and into supplements
 SLACK_BYTES = 20_000  # the table of what the browser holds, and its own words
+COLOURS = 64  # of a picture on a static page
 MAX_SVG_BYTES = 300_000  # a picture with more marks than this goes into the page as PNG
 
 _MARKUP = re.compile(r"<(?!/?(?:b|i|br|sub|sup|extra)\s*/?>)")
@@ -176,10 +179,10 @@ def _policy(scripts: Sequence[str]) -> str:
 
 
 def _picture(picture: Picture, files: Mapping[str, Path], static: bool) -> dict[str, Any]:
-    most = files["png"].stat().st_size if static else MAX_SVG_BYTES
     kind, image = "svg+xml", files["svg"].read_bytes()
-    if len(image) > most:
-        kind, image = "png", files["png"].read_bytes()
+    if static or len(image) > MAX_SVG_BYTES:
+        png = _few_colours(files["png"]) if static else files["png"].read_bytes()
+        kind, image = min(("png", png), (kind, image), key=lambda known: len(known[1]))
     figure = None if static else picture.page_figure
     return {
         "name": picture.name,
@@ -188,6 +191,14 @@ def _picture(picture: Picture, files: Mapping[str, Path], static: bool) -> dict[
         "source": f"data:image/{kind};base64,{base64.b64encode(image).decode()}",
         "figure": Markup(embedded(_plain(figure))) if figure else None,
     }
+
+
+def _few_colours(png: Path) -> bytes:
+    """Return a picture as PNG with a palette: line art needs no more, and a third of the bytes."""
+    small = io.BytesIO()
+    with Image.open(png) as image:
+        image.convert("RGB").quantize(COLOURS).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def _plain(value: Any) -> Any:

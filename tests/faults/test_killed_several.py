@@ -66,7 +66,7 @@ def of_seeds(folder: Path) -> RealStudy:
 def killed_when_there(study: RealStudy, pattern: str) -> None:
     """Start or resume a study and kill all its processes as soon as such a file is there."""
     process = study.start()
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while not list(study.root.glob(pattern)):
         assert process.poll() is None, f"ended before {pattern}: {study.log.read_text()[-3000:]}"
         assert time.monotonic() < deadline, pattern
