@@ -66,3 +66,9 @@ def test_values_within_a_factor_of_three_or_below_0_need_no_logarithm() -> None:
     for values in ((1.0, 2.9), (0.0, 9.0)):
         found = panel(line("r2d", *values), log=True)
         assert (found.scale, found.y_words) == ("linear", "nats per token")
+
+
+def test_lines_of_one_kind_are_not_told_apart_however_many_they_are() -> None:
+    trials = [line("r2d", *([0.5] * 20)) for _ in range(2_000)]
+    given = panel(*trials, line("sft", *([0.5] * 20)))
+    assert apart([given]) == [given]
