@@ -95,8 +95,11 @@ def legend_of(panels: Sequence[Panel]) -> list[str]:
 def apart(panels: Sequence[Panel]) -> list[Panel]:
     """Return the panels with lines that lie on one another told apart: wide below, dashed on top.
 
-    A line has the same look in all panels.
+    A line has the same look in all panels. Lines that share a label, as a search's trials do, are
+    of one kind: of thousands not all pairs are looked at.
     """
+    if any(len({line.label for line in panel.lines}) < len(panel.lines) for panel in panels):
+        return list(panels)
     above: dict[str, int] = {}
     for panel in panels:
         for place, line in enumerate(panel.lines):
@@ -148,5 +151,7 @@ def marked(line: Line) -> list[int]:
 
 def aside(panel: Panel, place: int) -> float:
     """Return how far beside its place in x a line's range is drawn, in units of x."""
+    if not panel.lines[place].low:
+        return 0.0
     ends = [x for line in panel.lines for x in line.x]
     return ASIDE * (max(ends) - min(ends)) * (place - (len(panel.lines) - 1) / 2)
