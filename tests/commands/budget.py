@@ -46,7 +46,7 @@ RULES = (
     Rule("python -m r2d_ray.zero_shot", "parse", "asks a language model"),
     Rule("python -m r2d_ray.write_rationales", "parse", "asks a language model"),
     Rule("python -m r2d_ray.export", "parse"),
-    Rule("python examples/search_in_python.py", "none", "tests/ray/test_functions.py runs it"),
+    Rule("python examples/search_in_python.py", "none", "test_python_example.py runs it"),
     Rule("python examples/clinic_notes.py", "none", "test_clinic_notes.py runs it"),
     Rule("python -m benchmarks.", "parse", "takes minutes on a quiet machine"),
     Rule("make", "make", A_TEST),

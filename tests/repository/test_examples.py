@@ -1,4 +1,4 @@
-"""The space and the table of examples/ are read; tests/ray/test_functions.py runs the script."""
+"""The space and the table of examples/ are read; tests/commands runs the script."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from toy_table import write_csv
 
 from r2d_ray.records import TrialRecord, read_jsonl
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 TRIALS = 2
 COLUMNS = ("key", "part", "q", "note", "answer", "why")
 
