@@ -24,6 +24,9 @@ METHODS = {
     "stage1_sft": "stage 1, then SFT",
     "random_wrong": "random wrong labels",
     "drop_wrong": "no loss under wrong labels",
+    "drop_wrong_reweighted": "no loss under wrong labels, reweighted",
+    "relabel": "relabelled",
+    "relabel_or_keep": "relabelled or gold",
     "no_dropout_labels": "labels without dropout",
     "composite_selection": "composite selection",
 }

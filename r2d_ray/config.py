@@ -43,6 +43,7 @@ JsonObject = Annotated[dict[str, Any], AfterValidator(_survives_json)]
 FINEST_GPU_SHARE = 1e-4  # Ray's
 SCRATCH_MODELS = ("scratch-tiny", "scratch-small")
 FEW_TEST_ROWS = 10  # rows; of a label with fewer, one row moves its recall by more than 10 points
+MIN_KEPT_SHARE = 0.1  # of rationale ids: where fewer are learnt the rest weighs ten times at most
 TOKENIZER_ROWS = 5_000  # training rows, at most, from which a scratch tokenizer learns 4,096 pieces
 RUNG_RATIO = 0.65  # the pruner's rung, share of S: where every default schedule has ended
 DEFAULT_SAMPLES = {"embedded": 4, "finetune": 12, "paper": 24}  # trials of a search, by profile
@@ -170,8 +171,12 @@ class TrainConfig(BaseModel):
     """Dropout on while the sampled label is chosen. Authors: true."""
     label_choice: Literal["scored", "generate"] = "scored"
     """`scored` picks from the closed label set, `generate` decodes freely. Authors: generate."""
-    wrong_label_target: Literal["keep", "drop"] = "keep"
-    """Rationale loss of a row whose label in the prompt is wrong. Authors: keep."""
+    wrong_label_target: Literal["keep", "drop", "drop_reweighted", "relabel", "relabel_or_keep"] = (
+        "keep"
+    )
+    """What a row learns to write whose label in the prompt is wrong: gold's rationale, nothing,
+    nothing while the others weigh more, the rationale of the label shown (else nothing, the others
+    weighing more), or that one, else gold's. Authors: keep."""
     rationale_prompt: Literal["given_label", "plain"] = "given_label"
     """Whether the rationale prompt shows a label. Authors: given_label; `plain` is DSS."""
 
@@ -264,7 +269,21 @@ class TrainConfig(BaseModel):
     @property
     def needs_running_means(self) -> bool:
         """Whether a loss depends on means over the steps before it."""
-        return self.confidence_gate or self.sampling_label == "random_wrong"
+        return (
+            self.confidence_gate
+            or self.sampling_label == "random_wrong"
+            or self.keeps_rationale_weight
+        )
+
+    @property
+    def keeps_rationale_weight(self) -> bool:
+        """Whether rationales that are learnt weigh more where others are not."""
+        return self.wrong_label_target in ("drop_reweighted", "relabel")
+
+    @property
+    def relabels(self) -> bool:
+        """Whether a row may learn the rationale of another label than its gold one."""
+        return self.wrong_label_target in ("relabel", "relabel_or_keep")
 
     @property
     def global_batch_size(self) -> int:

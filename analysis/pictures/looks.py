@@ -25,6 +25,9 @@ METHODS_SHOWN = {
     "no_dropout_labels": (SKY, 1),
     "composite_selection": (SKY, 2),
     "drop_wrong": (GREY, 1),
+    "drop_wrong_reweighted": (GREY, 2),
+    "relabel": (BLUE, 1),
+    "relabel_or_keep": (BLUE, 2),
 }
 """Colour and dash of each method; legends and panels name methods in this order."""
 

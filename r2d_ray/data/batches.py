@@ -16,7 +16,15 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
 from r2d_ray.config import TrainConfig
-from r2d_ray.method.batch import Batch, OptionTensors, pack, pad, pad_nested
+from r2d_ray.method.batch import (
+    NO_PLACE,
+    Batch,
+    OptionTensors,
+    RelabelledTensors,
+    pack,
+    pad,
+    pad_nested,
+)
 from r2d_ray.method.imbalance import class_shares, class_weights
 from r2d_ray.method.label_kinds import LabelKind
 from r2d_ray.method.step_rows import ClassDraw, StepRows, slice_of_step
@@ -67,6 +75,7 @@ class StepBatches(TorchDataset[Batch]):
         self.rationales = Ragged(table, rationale_column)
         self.ids: list[str] = list(table["id"])
         self.label_index = np.array(table["label_index"])
+        self.relabelled = Relabelled(table) if config.relabels else None
         self.options = options
         self.gold_texts = options.gold_texts() if options else []
         self.label_lengths = (
@@ -111,6 +120,8 @@ class StepBatches(TorchDataset[Batch]):
         }
         if self.weights is not None:
             batch["label_weights"] = torch.from_numpy(self.weights[mine]).float()
+        if self.relabelled:
+            batch["relabelled"] = self.relabelled.tensors(mine)
         if self.options:
             batch["labels"] = [self.gold_texts[row] for row in mine]
             batch["options"] = self.options.tensors(mine)
@@ -152,6 +163,22 @@ class Nested:
     def __getitem__(self, row: int) -> list[np.ndarray]:
         ends = self.offsets[self.rows[row] : self.rows[row + 1] + 1]
         return [self.values[a:b] for a, b in pairwise(ends)]
+
+
+class Relabelled:
+    """The rationales of a table's rows for other labels than gold, ready to become tensors."""
+
+    def __init__(self, table: Dataset) -> None:
+        self.places = Ragged(table, "relabelled_places")
+        self.ids = Nested(table, "relabelled_ids")
+
+    def tensors(self, rows: Iterable[int]) -> RelabelledTensors:
+        """Return what these rows have of them."""
+        every = list(rows)
+        return {
+            "places": pad([self.places[row] for row in every], NO_PLACE),
+            "targets": pad_nested([self.ids[row] for row in every], IGNORED),
+        }
 
 
 class OptionColumns:

@@ -6,7 +6,7 @@ with an open label has one option, its gold label: a target and a prompt, but no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from datasets import Dataset, Features, List, Value
@@ -81,6 +81,8 @@ COLUMNS = Features(  # named, because a column of empty lists would have no type
         "rationale_ids": List(Value("int64")),
         "stage1_rationale_ids": List(Value("int64")),
         "reference": Value("string"),
+        "relabelled_places": List(Value("int64")),
+        "relabelled_ids": List(List(Value("int64"))),
     }
 )
 
@@ -118,9 +120,11 @@ def tabulate(
     """
     eos = cast(int, tokenizer.eos_token_id)
 
-    def target(row: Example, use: str) -> list[int]:
-        text = row.rationales.get(sources[use] or "", "")
+    def ids(text: str) -> list[int]:
         return [*encode(tokenizer, text)[: config.max_rationale_length - 1], eos] if text else []
+
+    def target(row: Example, use: str) -> list[int]:
+        return ids(row.rationales.get(sources[use] or "", ""))
 
     labelled = row_labels(rows, tokenizer, tokens, config.max_label_length)
     found = prompt_bodies(rows, labelled, tokenizer, tokens, config.max_input_length)
@@ -136,9 +140,36 @@ def tabulate(
             "rationale_ids": [target(row, "rationale") for row in rows],
             "stage1_rationale_ids": [target(row, "stage1_rationale") for row in rows],
             "reference": [row.rationales.get(sources["rationale"] or "", "") for row in rows],
+            **relabelled_columns(rows, labelled, tokens.labels, sources["rationale"], ids),
         },
         features=COLUMNS,
     )
+
+
+def relabelled_columns(
+    rows: Sequence[Example],
+    labels: Sequence[RowLabel],
+    fixed: Sequence[str],
+    source: str | None,
+    ids: Callable[[str], list[int]],
+) -> dict[str, list[Any]]:
+    """Return the table columns of a source's rationales for other labels: places and targets.
+
+    Args:
+        rows: The rows.
+        labels: What each brings of labels.
+        fixed: The fixed label set, empty where rows bring their own.
+        source: The rationale source that is trained on.
+        ids: A text's target.
+    """
+    places, targets = [], []
+    for row, label in zip(rows, labels, strict=True):
+        own = list(fixed or label.own.labels)
+        found = row.relabelled.get(source or "", {})
+        known = [other for other in found if other in own and found[other]]
+        places.append([own.index(other) for other in known])
+        targets.append([ids(found[other]) for other in known])
+    return {"relabelled_places": places, "relabelled_ids": targets}
 
 
 def text_table(

@@ -26,7 +26,8 @@ class Example:
     `group` (document, fact or template) keeps related rows in one split and in one bootstrap
     draw. `rationales` maps a source (`human`, `llm`) to its text; it may be empty. `choices` are
     the answer options of a row that brings its own; None where the set has one fixed label set.
-    `tags` name sub-populations that are scored apart.
+    `tags` name sub-populations that are scored apart. `relabelled` maps a source to the texts that
+    argue for other labels than the row's, by label.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Example:
     rationales: Mapping[str, str] = field(default_factory=dict)
     choices: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
+    relabelled: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,9 @@ def content_hash(splits: Splits) -> str:
     for name, rows in splits.items():
         digest.update(name.encode())
         for row in rows:
-            values = {one: getattr(row, one) for one in names}
+            values = {one: getattr(row, one) for one in names if one != "relabelled"}
+            if row.relabelled:
+                values["relabelled"] = row.relabelled
             digest.update(encoded(values).encode())
     return digest.hexdigest()[:16]
 

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from r2d_ray.model.teacher_forcing import IGNORED
 
+NO_PLACE = -2  # pads the places of labels; a text that is no label has another
+
 
 class OptionTensors(TypedDict):
     """The labels that rows bring of their own; an option that a row lacks is padding."""
@@ -34,6 +36,16 @@ class OptionTensors(TypedDict):
 
     packed_owner: NotRequired[Tensor]
     """(rows, length) int64: the option that each id of `packed_ids` belongs to (`Packed.owner`)."""
+
+
+class RelabelledTensors(TypedDict):
+    """Rationales for other labels than gold; a place that a row lacks is padding."""
+
+    places: Tensor
+    """(rows, most) int64: the labels' places, padded with `NO_PLACE`."""
+
+    targets: Tensor
+    """(rows, most, width) int64: their rationales' targets, padded with -100."""
 
 
 class Bodies(TypedDict):
@@ -78,6 +90,9 @@ class Batch(Bodies):
 
     explained: Tensor
     """(rows with a rationale, at least 1) int64: their places in the micro-batch."""
+
+    relabelled: NotRequired[RelabelledTensors]
+    """Only where rows may learn the rationale of another label (`TrainConfig.relabels`)."""
 
     label_weights: NotRequired[Tensor]
     """(rows,) float32: weight of each row's label loss; only where classes are weighted."""

@@ -8,9 +8,11 @@ ranks. Nothing else computes a gradient.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from r2d_ray.config import TrainConfig
 from r2d_ray.method.batch import Batch, Options, select_rows
 from r2d_ray.method.cycle import cycle_loss
 from r2d_ray.method.labels import PromptTable, label_log_probabilities
@@ -55,12 +57,14 @@ def stage2_loss(
     batch = select_rows(batch, rows)
     choice = Choice(choice.index[rows], choice.confidence[rows])
     prompts = rationale_prompts(core, batch, choice, step, stage, (ids[rows], mask[rows]))
-    targets = batch["rationale_ids"]
-    if config.wrong_label_target == "drop":
-        targets = targets.masked_fill(prompts.wrong[:, None], IGNORED)
+    targets = rationale_targets(batch, prompts.shown, prompts.wrong, config)
     written = teacher_forced(model, core, prompts.ids, prompts.mask, targets)
-    # The divisor counts dropped rows too: dropping a row must not raise the weight of the others.
+    # The divisor counts dropped rows too: `drop` must not raise the weight of the others.
     rationale_loss = written.loss_sum / max(1, batch["rationale_tokens"])
+    if config.keeps_rationale_weight:
+        rationale_loss = rationale_loss / stage.running.kept_share()
+        sums["kept_ids"] = (targets != IGNORED).sum()
+        sums["all_ids"] = (batch["rationale_ids"] != IGNORED).sum()
     sums.update(prompts.sums, rationale_loss=rationale_loss.detach())
     add(sums, pass_sums(core, prompts.mask, targets != IGNORED))
     loss = alpha * label_loss + (1.0 - alpha) * rationale_loss
@@ -71,6 +75,44 @@ def stage2_loss(
         sums["cycle_loss"] = cycle.detach()
         loss = loss + config.cycle_loss_weight * cycle
     return loss, sums
+
+
+def rationale_targets(batch: Batch, shown: Tensor, wrong: Tensor, config: TrainConfig) -> Tensor:
+    """Return the rationale targets (rows, width) under the labels that the prompts show.
+
+    Args:
+        batch: Rows with their rationales and, for `relabel`, those of other labels.
+        shown: (rows,) place of the label shown, negative for none of the row's.
+        wrong: (rows,) whether it is not gold.
+        config: Uses `wrong_label_target`.
+
+    The authors keep gold's rationale, which teaches that what is written need not fit the label
+    that is given. A row without a rationale of its own learns none of another label either.
+    """
+    gold = batch["rationale_ids"]
+    if config.wrong_label_target == "keep":
+        return gold
+    if not config.relabels:
+        return gold.masked_fill(wrong[:, None], IGNORED)
+    other = of_label(batch, shown)
+    width = max(gold.shape[1], other.shape[1])
+    gold, other = (
+        functional.pad(ids, (0, width - ids.shape[1]), value=IGNORED) for ids in (gold, other)
+    )
+    if config.wrong_label_target == "relabel_or_keep":
+        wrong = wrong & (other != IGNORED).any(dim=1)
+    return torch.where(wrong[:, None], other, gold)
+
+
+def of_label(batch: Batch, shown: Tensor) -> Tensor:
+    """Return the targets (rows, width) of the rationales for these labels, -100 where none is."""
+    relabelled = batch["relabelled"]
+    fits = relabelled["places"] == shown[:, None]
+    picked = relabelled["targets"][
+        torch.arange(len(shown), device=shown.device), fits.int().argmax(1)
+    ]
+    explained = (batch["rationale_ids"] != IGNORED).any(dim=1)
+    return picked.masked_fill(~(fits.any(dim=1) & explained)[:, None], IGNORED)
 
 
 def label_share(

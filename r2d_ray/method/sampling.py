@@ -6,8 +6,7 @@ Sources: train_stage2.py `compute_loss`; the confidence gate is Reason2Decide-C'
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,59 +15,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from r2d_ray.config import TrainConfig
 from r2d_ray.method.batch import Batch, Options, pad
 from r2d_ray.method.labels import PromptTable, label_log_probabilities, text_prefixes
+from r2d_ray.method.running import RunningMeans
 from r2d_ray.method.schedules import coin, gold_probability
 from r2d_ray.method.tokens import encode
 from r2d_ray.model.decoding import generate_with_confidence
 from r2d_ray.model.flops import Sums
 from r2d_ray.model.teacher_forcing import IGNORED
 
-FILE = "running.json"
 OTHER_TEXT = -1  # the place of a label that is none of the row's
-
-
-@dataclass
-class RunningMeans:
-    """Running means over the optimiser steps so far; saved with checkpoints, equal on all ranks.
-
-    `train_error` is an exponential mean of the train label error, corrected for its start at 0.
-    `threshold` is the confidence gate's: the mean confidence up to the start of sampling, then of
-    the last full window (Reason2Decide-C `update_tau`, by micro-batch and rank in its code).
-    """
-
-    steps: int = 0
-    error_sum: float = 0.0
-    threshold: float = 1.0
-    window_sum: float = 0.0
-    window_rows: float = 0.0
-
-    def train_error(self, config: TrainConfig) -> float:
-        """Return the running train label error in [0, 1]; 0 before the first step."""
-        weight = 1.0 - config.train_error_memory**self.steps
-        return self.error_sum / weight if weight > 0 else 0.0
-
-    def update(self, errors: float, rows: float, confidence: float, config: TrainConfig) -> None:
-        """Take in one optimiser step.
-
-        Args:
-            errors: Rows whose chosen label was wrong.
-            rows: Rows of the step.
-            confidence: Sum of the chosen labels' confidences.
-            config: Uses `train_error_memory`, `gate_window_steps`, `sampling_start_ratio`.
-        """
-        memory = config.train_error_memory
-        self.error_sum = memory * self.error_sum + (1.0 - memory) * errors / rows
-        self.steps += 1
-        self.window_sum += confidence
-        self.window_rows += rows
-        start = max(1, math.ceil(config.sampling_start_ratio * config.max_steps))
-        after = self.steps - start
-        if after == 0 or (after > 0 and after % config.gate_window_steps == 0):
-            self.threshold = self.window_sum / self.window_rows
-            self.window_sum = self.window_rows = 0.0
-
-    def values(self) -> dict[str, float]:
-        """Return the state as JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +49,7 @@ class Prompts:
 
     ids: Tensor  # (rows, length)
     mask: Tensor  # (rows, length)
+    shown: Tensor  # (rows,) places of the labels shown, `OTHER_TEXT` for none of the row's
     wrong: Tensor  # (rows,) whether the label shown is not gold
     label_targets: Tensor  # (rows, width) targets of the labels shown, padded with -100
     sums: Sums  # what is logged of them
@@ -142,7 +97,7 @@ def plain_prompts(batch: Batch, stage: Stage2) -> Prompts:
     none = torch.zeros_like(gold, dtype=torch.bool)
     targets = stage.table.options(batch).targets_of(gold)
     sums = sampling_sums(batch, none, none)
-    return Prompts(*stage.table.explain(batch), none, targets, sums)
+    return Prompts(*stage.table.explain(batch), gold, none, targets, sums)
 
 
 def chosen_prompts(
@@ -156,7 +111,7 @@ def chosen_prompts(
     wrong = shown != gold
     targets = stage.table.options(batch).targets_of(shown)
     sums = sampling_sums(batch, sampled, wrong)
-    return Prompts(*stage.table.explain_given(batch, shown), wrong, targets, sums)
+    return Prompts(*stage.table.explain_given(batch, shown), shown, wrong, targets, sums)
 
 
 def replacement(choice: Choice, batch: Batch, step: int, stage: Stage2) -> Tensor:
@@ -246,4 +201,5 @@ def generated_prompts(
     wrong = torch.tensor([a != b for a, b in zip(shown, gold, strict=True)], device=ids.device)
     targets = [[*encode(tokenizer, text), table.eos] for text in shown]
     sums |= sampling_sums(batch, sampled, wrong)
-    return Prompts(ids, mask, wrong, pad(targets, IGNORED).to(ids.device), sums)
+    places = torch.where(wrong, OTHER_TEXT, batch["label_index"])
+    return Prompts(ids, mask, places, wrong, pad(targets, IGNORED).to(ids.device), sums)

@@ -107,6 +107,24 @@ _ALL = (
         {"wrong_label_target": "drop"},
     ),
     Method(
+        "drop_wrong_reweighted",
+        "drop_wrong at r2d's weight of rationales: those that are learnt weigh more",
+        "control: drop_wrong also teaches less",
+        {"wrong_label_target": "drop_reweighted"},
+    ),
+    Method(
+        "relabel",
+        "r2d whose rationale under a wrong label argues for that label, where such a text is known",
+        "variant: what is written fits the label that is shown",
+        {"wrong_label_target": "relabel"},
+    ),
+    Method(
+        "relabel_or_keep",
+        "relabel, with gold's rationale where none of the label shown is known",
+        "variant: what is written fits the label where the row does, and is true of the row",
+        {"wrong_label_target": "relabel_or_keep"},
+    ),
+    Method(
         "no_dropout_labels",
         "r2d whose sampled labels are chosen without dropout",
         "control: the authors sample from a noisy model",

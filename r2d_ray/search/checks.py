@@ -68,6 +68,7 @@ def check_data(splits: Splits, config: TrainConfig, searched: Collection[str] = 
     for source in (config.rationale_source, config.stage1_rationale_source):
         if source is not None:
             check_source(splits, source)
+    check_relabelled(splits, config)
     trained = [config.rationale_source] if config.trains_rationales else []
     trained += [config.stage1_source] if config.stage1_max_steps else []
     for wanted in trained:
@@ -95,6 +96,19 @@ def check_class_fields(splits: Splits, config: TrainConfig, searched: Collection
                 f"{splits.name}: {name} = {said}: a label is {label}, so there are no classes "
                 f"to count (allowed: {off!r}, or data with a fixed label set)"
             )
+
+
+def check_relabelled(splits: Splits, config: TrainConfig) -> None:
+    """Raise UserError where rationales of other labels are to be learnt and no row has any."""
+    if not config.relabels:
+        return
+    source = pick_source(splits, config.rationale_source)
+    if not any(row.relabelled.get(source or "") for row in splits.train):
+        raise UserError(
+            f"{splits.name}: wrong_label_target = {config.wrong_label_target!r} needs rationales "
+            f"for other labels than gold, and no training row has any of source {source!r} "
+            "(allowed: --dataset triage, or another target: keep, drop, drop_reweighted)"
+        )
 
 
 def check_open_labels(splits: Splits, config: TrainConfig) -> None:

@@ -33,6 +33,7 @@ SHARES = {  # logged share: (part, whole)
     "changed_share": ("changed", "prompts"),
     "train_label_error": ("label_errors", "rows"),
     "confidence": ("confidence", "confidence_rows"),
+    "kept_share": ("kept_ids", "all_ids"),
     "padding_share": ("padding", "positions"),
 }
 

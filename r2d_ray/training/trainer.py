@@ -25,8 +25,9 @@ from r2d_ray.evaluation.predictions import label_metrics
 from r2d_ray.method.batch import Batch
 from r2d_ray.method.labels import prompt_table
 from r2d_ray.method.losses import stage1_loss, stage2_loss
-from r2d_ray.method.sampling import FILE as RUNNING_FILE
-from r2d_ray.method.sampling import RunningMeans, Stage2
+from r2d_ray.method.running import FILE as RUNNING_FILE
+from r2d_ray.method.running import RunningMeans
+from r2d_ray.method.sampling import Stage2
 from r2d_ray.storage import whole_folder, write_json
 from r2d_ray.training.arguments import StageName, StagePlan, stage_plan, training_arguments
 from r2d_ray.training.callbacks import AtSave, AtStepEnd, SeedPerRank, StepClock, StopWhenFlat
@@ -147,7 +148,8 @@ class StageTrainer(Trainer):
         total = self.step_sums.totals(self.args.device)
         # Confidences of generated labels come from the rows with a rationale only.
         confidence = total["confidence"] * total["rows"] / total["confidence_rows"]
-        self.running.update(total["label_errors"], total["rows"], confidence, self.config)
+        ids = (total.get("kept_ids", 0.0), total.get("all_ids", 0.0))
+        self.running.update(total["label_errors"], total["rows"], confidence, self.config, ids)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Return 0: transformers' estimate does not know these batches."""

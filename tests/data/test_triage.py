@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from r2d_ray.data.examples import Example
 from r2d_ray.data.samples import build_sample
-from r2d_ray.data.samples.triage import irrelevant_fields, unclear_cases
+from r2d_ray.data.samples.triage import facts_of, irrelevant_fields, unclear_cases
 from r2d_ray.data.samples.triage_protocol import (
     DISPOSITIONS,
     RULES,
@@ -20,12 +20,31 @@ from r2d_ray.data.samples.triage_protocol import (
     fired,
     possible_dispositions,
 )
-from r2d_ray.data.samples.triage_rationales import disposition_from_rationale
+from r2d_ray.data.samples.triage_rationales import disposition_from_rationale, facts_in
 
 
 @cache
 def triage_rows(seed: int = 0) -> list[Example]:
     return [row for _, rows in build_sample("triage", 2000, seed).items() for row in rows]
+
+
+# Rationales of another label
+
+
+def test_an_ambiguous_note_has_a_rationale_of_its_other_label_and_no_other_row_has_one():
+    for row in triage_rows():
+        if "ambiguous" not in row.tags:
+            assert not row.relabelled
+            continue
+        assert row.relabelled.keys() == row.rationales.keys()
+        [other] = {label for texts in row.relabelled.values() for label in texts}
+        assert other != row.label
+        facts = facts_of(row.group)
+        assert facts is not None
+        for texts in row.relabelled.values():
+            assert disposition_from_rationale(texts[other]) == other
+            # Besides what the note tells it names one thing at most: the fact that is left out.
+            assert len(facts_in(texts[other]) - facts) <= 1
 
 
 # The protocol

@@ -20,7 +20,8 @@ from r2d_ray.method.batch import Batch, pad
 from r2d_ray.method.label_kinds import FIXED
 from r2d_ray.method.labels import prompt_table
 from r2d_ray.method.losses import stage2_loss
-from r2d_ray.method.sampling import Prompts, RunningMeans, Stage2
+from r2d_ray.method.running import RunningMeans
+from r2d_ray.method.sampling import Prompts, Stage2
 from r2d_ray.method.tokens import encode
 from r2d_ray.model.flops import Sums
 from r2d_ray.model.t5 import load_model

@@ -80,7 +80,11 @@ SAMPLING = {"sampling_decay", "sampling_decay_ratio", "gold_probability_floor"}
     [
         ("sft stage1_sft dss", {"learning_rate"}),
         ("teacher_forcing gold_90 gold_50 gold_0", WEIGHTS),
-        ("r2d r2d_c r2d_c_authors random_wrong drop_wrong no_stage1", WEIGHTS | SAMPLING),
+        (
+            "r2d r2d_c r2d_c_authors random_wrong drop_wrong drop_wrong_reweighted relabel "
+            "relabel_or_keep no_stage1",
+            WEIGHTS | SAMPLING,
+        ),
     ],
 )
 def test_what_is_left_to_search(methods: str, searched: set[str]) -> None:
@@ -138,6 +142,9 @@ DIFFERS = {
     "stage1_sft": "loss prompts passes",
     "random_wrong": "loss prompts",
     "drop_wrong": "loss",
+    "drop_wrong_reweighted": "loss",
+    "relabel": "loss",
+    "relabel_or_keep": "",  # no row of the toy set has a rationale of another label
     "no_dropout_labels": "passes",  # the labels of a model without dropout are the same
     "composite_selection": "plan",
 }

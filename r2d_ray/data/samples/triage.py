@@ -175,7 +175,23 @@ def _row(case: Case, hidden: set[str], tag: str, rng: random.Random) -> Example:
         label=decide(case)[0].disposition,
         rationales=rationales(case, rng),
         tags=() if tag == PLAIN else (tag,),
+        relabelled=relabelled(case, hidden) if tag == AMBIGUOUS else {},
     )
+
+
+def relabelled(case: Case, hidden: set[str]) -> dict[str, dict[str, str]]:
+    """Return by source the rationale of the other disposition that an ambiguous note fits.
+
+    It is made from a case that the note fits too, so all it says of what the note tells is true.
+    """
+    label = decide(case)[0].disposition
+    rng = keyed("triage", "relabelled", case, sorted(hidden))
+    found: dict[str, dict[str, str]] = {}
+    for other in sorted(possible_dispositions(case, hidden) - {label}):
+        fitting = [c for c in completions(case, hidden) if decide(c)[0].disposition == other]
+        for source, text in rationales(rng.choice(fitting), rng).items():
+            found.setdefault(source, {})[other] = text
+    return found
 
 
 def facts_of(group: str) -> frozenset[str] | None:
