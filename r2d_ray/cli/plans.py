@@ -69,14 +69,14 @@ def added_step_lines(plan: ComparePlan) -> list[str]:
     """Return which methods train the steps of stage 1 in stage 2, and how many that makes."""
     added = plan.info.config["stage1_max_steps"]
     without = [arm for arm in plan.arms if not arm.config.stage1_max_steps]
-    if not (plan.settings.equal_steps and added and without):
+    if not (plan.settings.equal == "steps" and added and without):
         return []
     names = ", ".join(dict.fromkeys(arm.run.rpartition("-")[0] for arm in without))
     total = without[0].config.max_steps
     return [
         f"without a stage 1, whose {added} steps are added to stage 2: {names} "
         f"({total - added} + {added} = {total} steps, as many as any arm; "
-        "--no-equal-steps adds none)"
+        "--equal label-examples adds none)"
     ]
 
 

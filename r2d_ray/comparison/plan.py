@@ -7,16 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from r2d_ray.comparison.arms import (
-    Arm,
-    Ground,
-    base_values,
-    check_plan,
-    make_arms,
-    tuned_values,
-)
+from r2d_ray.comparison.arms import Arm, base_values, check_plan, make_arms
 from r2d_ray.comparison.grid import DEFAULT_SETTING, check_grid, method_grid
 from r2d_ray.comparison.rows import read_folds, with_every_source
+from r2d_ray.comparison.tuned import Ground, tuned_values
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.data.examples import Example, Splits
 from r2d_ray.distributed.cluster import NO_GPUS, Capacity
@@ -179,11 +173,10 @@ def _plan(settings: CompareSettings, capacity: Capacity) -> ComparePlan:
         base,
         settings=chosen,
         sources=compared or (None,),
-        add_steps=settings.equal_steps,
+        equal=settings.equal,
         folds=settings.folds,
     )
-    if settings.equal_steps:
-        check_plan(arms)
+    check_plan(arms, settings.equal)
     for arm in arms:
         check_data(folds[arm.fold - 1] if arm.fold else splits, arm.config)
         check_deepspeed(arm.config)

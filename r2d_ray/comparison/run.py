@@ -131,8 +131,7 @@ def finish(
     show: Show = silent,
 ) -> dict[str, Any]:
     """Evaluate every arm on validation and test, write records and result, return the result."""
-    if plan.settings.equal_steps:
-        check_equal(list(books.records.values()))
+    check_equal(list(books.records.values()), plan.settings.equal)
     write_rows(folder, replace(plan.splits, test=plan.tested))
     scores = evaluate_arms(plan, folder, prepared, books, show)
     # Folds are scored together: see `pooled`.

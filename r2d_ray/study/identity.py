@@ -22,7 +22,10 @@ MAY_CHANGE = ("extended", "max_concurrent_trials", "patience_trials", "time_budg
 FORMER_NAMES = {"compare": {"seed": "split_seed"}}
 """Settings of comparisons alone that earlier versions stored under another name."""
 
-FORMER_VALUES = {"scheduler": ("pruner", {"asha": "halving"})}
+FORMER_VALUES: dict[str, tuple[str, dict[Any, Any]]] = {
+    "scheduler": ("pruner", {"asha": "halving"}),
+    "equal_steps": ("equal", {True: "steps", False: "none"}),
+}
 """Settings that earlier versions stored under another name: today's, and values that changed."""
 
 NOT_HEEDED = ("method", "num_samples", "scheduler", "sampler", "warm_start", "study", "tuned_from")
@@ -103,7 +106,7 @@ def settings_of(info: StudyInfo) -> dict[str, Any]:
     for key, value in info.model_dump(mode="json")["study"].items():
         name, values = FORMER_VALUES.get(key, (renamed.get(key, key), {}))
         if info.method != "compare" or key not in NOT_HEEDED:
-            found[name] = values.get(value, value) if isinstance(value, str) else value
+            found[name] = values.get(value, value) if isinstance(value, str | bool) else value
     if "seed" in found:  # before 0.3 one seed drew the splits too
         found.setdefault("split_seed", found["seed"])
     return found

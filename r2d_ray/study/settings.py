@@ -200,8 +200,9 @@ class CompareSettings(StudySettings):
     """Makes every point of a space of choices an arm: ablation, sensitivity, or a YAML file."""
     rationale_sources: Annotated[Names, Flag(COMPARISON, "SOURCE"), Once] = ()
     """Trains every method on each of these rationales, on rows that have them all."""
-    equal_steps: Annotated[bool, Flag(COMPARISON)] = True
-    """Do not add the steps of stage 1 to arms without one."""
+    equal: Annotated[Literal["steps", "label-examples", "none"], Flag(COMPARISON)] = "steps"
+    """What arms have alike: steps (those of stage 1 are added to arms without one), label-examples
+    (the steps of stage 2), or none."""
     space: Annotated[str | None, Flag(COMPARISON, "NAME|FILE")] = None
     """Space whose metric and fixed values apply: a name in search_spaces/ or a YAML file."""
     max_concurrent_trials: AtOnce = None

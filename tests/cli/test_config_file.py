@@ -368,7 +368,7 @@ def test_the_file_is_shown_with_the_defaults_as_comments(
     with pytest.raises(SystemExit) as end:
         MAINS["compare"](
             [
-                *("--dataset", "notes.csv", "--methods", "r2d", "sft", "--no-equal-steps"),
+                *("--dataset", "notes.csv", "--methods", "r2d", "sft", "--equal", "none"),
                 *("--columns", "question=no,label=y", "--set", "max_steps=7", "--show-config"),
             ]
         )
@@ -382,7 +382,7 @@ columns:
   question: 'no'
   label: y
 methods: [r2d, sft]
-no_equal_steps: true
+equal: none
 set:
   max_steps: 7
 

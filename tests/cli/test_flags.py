@@ -99,7 +99,7 @@ def test_every_setting_has_a_flag() -> None:
 
 
 BELONGS = {
-    "tune": {"methods", "seeds", "grid", "list", "no-equal-steps", "tuned-from", "input"},
+    "tune": {"methods", "seeds", "grid", "list", "equal", "tuned-from", "input"},
     "compare": {
         *("method", "num-samples", "sampler", "pruner", "scheduler", "time-budget"),
         *("warm-start", "extend", "output", "device"),

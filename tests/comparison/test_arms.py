@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from conftest import tiny_config, toy_splits
@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from r2d_ray.comparison.arms import (
     Arm,
-    Ground,
+    Equal,
     arm_values,
     base_values,
     check_equal,
     check_plan,
     equal_terms,
     make_arms,
-    tuned_values,
 )
 from r2d_ray.comparison.rows import with_every_source
+from r2d_ray.comparison.tuned import Ground, tuned_values
 from r2d_ray.config import PROFILES, TrainConfig, build_config
 from r2d_ray.errors import UserError
 from r2d_ray.method.variants import METHODS, get_method
@@ -40,11 +40,11 @@ def arms(
     base: Mapping[str, Any] = BASE,
     tuned: Mapping[str, Mapping[str, Any]] | None = None,
     sources: tuple[str | None, ...] = (None,),
-    add_steps: bool = True,
+    equal: Equal = "steps",
 ) -> list[Arm]:
     chosen = [get_method(name) for name in methods.split()]
     settings = {name: {"default": {}, "tuned": best} for name, best in (tuned or {}).items()}
-    return make_arms(chosen, seeds, base, settings=settings, sources=sources, add_steps=add_steps)
+    return make_arms(chosen, seeds, base, settings=settings, sources=sources, equal=equal)
 
 
 # Equal terms
@@ -65,8 +65,8 @@ def test_every_arm_makes_equally_many_steps_of_equally_many_rows(method: str) ->
 
 
 def test_steps_are_added_only_without_stage_1_and_not_where_switched_off() -> None:
-    for add_steps, alone in ((True, (0, 500)), (False, (0, 300))):
-        found = arms("r2d sft no_stage1 stage1_sft", (1,), add_steps=add_steps)
+    for equal, alone in cast(Any, (("steps", (0, 500)), ("label-examples", (0, 300)))):
+        found = arms("r2d sft no_stage1 stage1_sft", (1,), equal=equal)
         steps = [(arm.config.stage1_max_steps, arm.config.max_steps) for arm in found]
         assert steps == [(200, 300), alone, alone, (200, 300)]
 
@@ -122,11 +122,22 @@ def test_arms_of_unequal_steps_or_rows_are_refused_before_they_run() -> None:
     for setting, values in point.items():
         made = {"r2d": {"default": {}, setting: values}}
         found = make_arms(
-            [get_method("r2d")], [1], BASE, settings=made, sources=(None,), add_steps=True
+            [get_method("r2d")], [1], BASE, settings=made, sources=(None,), equal="steps"
         )
         with pytest.raises(UserError, match=rf"r2d-1 500 steps of 64 rows, r2d-{setting}-1"):
             check_plan(found)
+        check_plan(found, "none")
     check_plan(arms(" ".join(METHODS)))
+
+
+def test_arms_of_equal_label_examples_make_the_same_steps_of_stage_2() -> None:
+    found = arms("r2d sft dss", (1,), equal="label-examples")
+    check_plan(found, "label-examples")
+    with pytest.raises(UserError, match="r2d-1 500 steps of 64 rows, sft-1 300 of 64"):
+        check_plan(found)
+    stretched = arms("r2d sft", (1,), equal="steps")
+    with pytest.raises(UserError, match="r2d-1 300 steps of stage 2 of 64 rows, sft-1 500 of 64"):
+        check_plan(stretched, "label-examples")
 
 
 def test_values_under_all_methods_are_profile_fixed_values_and_flags_in_this_order() -> None:
@@ -182,6 +193,10 @@ def test_finished_arms_of_equal_steps_and_rows_pass() -> None:
     one_stage = record(1, steps_done=500, values=halves)
     check_equal([two_stages, one_stage, record(2, status="failed", steps_done=7)])
     check_equal([])
+    check_equal([two_stages, record(1, steps_done=300)], "label-examples")
+    with pytest.raises(AssertionError, match="unequal optimiser steps"):
+        check_equal([two_stages, one_stage], "label-examples")
+    check_equal([two_stages, record(1, steps_done=1)], "none")
 
 
 @pytest.mark.parametrize(

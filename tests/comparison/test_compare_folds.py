@@ -80,11 +80,11 @@ def test_the_plan_says_who_trains_the_steps_of_stage_1_in_stage_2() -> None:
     [said] = added_step_lines(mixed)
     assert said == (
         "without a stage 1, whose 200 steps are added to stage 2: sft, dss "
-        "(30 + 200 = 230 steps, as many as any arm; --no-equal-steps adds none)"
+        "(30 + 200 = 230 steps, as many as any arm; --equal label-examples adds none)"
     )
     lines = arm_lines(mixed, Capacity(2, 0), 1)
     assert lines[-9].startswith("  sft-1-fold1: stage 1 0 + stage 2 230 steps, learning rate ")
-    assert added_step_lines(plan_of("sft", (1,), **few, equal_steps=False)) == []
+    assert added_step_lines(plan_of("sft", (1,), **few, equal="label-examples")) == []
     assert added_step_lines(plan_of("r2d", (1,), **few)) == []
 
 

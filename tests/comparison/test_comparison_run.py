@@ -251,7 +251,9 @@ def test_a_dry_run_prints_every_arm_and_writes_nothing(run: Run, tmp_path: Path)
     assert [line.split(":")[0].strip() for line in arms] == ["sft-1", "sft-2", "r2d-1", "r2d-2"]
     assert "stage 1 0 + stage 2 500 steps" in arms[0]
     assert "stage 1 200 + stage 2 300 steps" in arms[2]
-    assert "stage 2 300 steps" in run(f"{GRID} --dry-run --no-equal-steps")[1].splitlines()[-4]
+    assert (
+        "stage 2 300 steps" in run(f"{GRID} --dry-run --equal label-examples")[1].splitlines()[-4]
+    )
     assert not list(tmp_path.iterdir())
     assert not ray.is_initialized()
 

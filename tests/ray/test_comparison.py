@@ -23,7 +23,7 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
     sets = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
     command = [
         *(sys.executable, "-m", "r2d_ray.compare", "--dataset", str(folder / "notes.csv")),
-        *("--methods", "no_stage1", "sft", "--seeds", "1", "--no-equal-steps"),
+        *("--methods", "no_stage1", "sft", "--seeds", "1", "--equal", "none"),
         *("--storage-path", str(folder), "--name", "c", "--address", "local", *sets),
     ]
     return subprocess.run(
