@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from studies_by_hand import arm, comparison, drawn, printed, rows
 
 from analysis.notebook import Reading
 from analysis.page.limits import limits
@@ -78,20 +79,29 @@ def test_its_best_and_its_controls_stand_against_its_defaults_and_their_training
         }
 
 
-def test_calibration_is_zoomed_to_its_marks_and_names_the_error_of_the_table() -> None:
+def test_calibration_names_the_error_of_the_table() -> None:
     study = open_study(STORED / "search")
     drawn = {picture.name: picture for picture in draw_pictures([study])[0]}
     table = next(table for table in report_tables([study]) if table.name == "calibration")
-    picture = drawn["calibration"]
     errors = [f"{100 * row['ece'].mean:.2f}" for row in table.rows]
     for name in (best_of(study), "trial 0 (the defaults)"):
         error = f"{100 * study.result['test'][name]['ece']:.2f}"
         assert error in errors
-        assert f"{name} (ECE {error} %)" in picture.description
+        assert f"{name} (ECE {error} %)" in drawn["calibration"].description
+
+
+def test_calibration_is_zoomed_to_its_marks() -> None:
+    # One of two right at 0.6, three of four at 0.8: the error is (2 x 0.1 + 4 x 0.05) / 6.
+    unsure = [("yes", "yes", 0.6), ("yes", "no", 0.6)]
+    surer = [("no", "no", 0.8), ("no", "no", 0.8), ("yes", "yes", 0.8), ("no", "yes", 0.8)]
+    record = arm(0, "r2d-1", 2 / 3)
+    record = record.model_copy(update={"test_metrics": {**record.test_metrics, "ece": 0.4 / 6}})
+    picture = drawn(comparison([record], {"r2d-1": rows(*unsure, *surer)}))["calibration"]
+    assert printed(picture, "r2d") == [(0.6, 0.5), (0.8, 0.75)]
     axes = picture.print_figure.axes[0]
-    assert axes.get_xlim() == axes.get_ylim()
-    low, high = axes.get_xlim()
-    assert 0 < low < high < 1
+    assert axes.get_xlim() == axes.get_ylim() == (0.4, 0.9)
+    assert "both axes go from 0.4 to 0.9" in picture.description
+    assert "r2d (ECE 6.67 %) 0.60: 0.50 of 2; 0.80: 0.75 of 4" in picture.description
 
 
 @pytest.mark.parametrize(
