@@ -14,8 +14,13 @@ from r2d_ray.data.reading.cells import EVERY, find
 from r2d_ray.data.reading.columnwise import ColumnReader, has_column, may_have, no_column
 from r2d_ray.data.reading.seen import TAG
 from r2d_ray.data.reading.targets import RATIONALE, TARGETS, check_source_name
-from r2d_ray.data.rows.class_numbers import check_class_numbers
+from r2d_ray.data.rows.class_numbers import (
+    check_class_numbers,
+    check_other_columns,
+    numbers_taken_as_names,
+)
 from r2d_ray.data.rows.joined import with_answers, with_ids
+from r2d_ray.data.rows.uneven import uneven_warnings
 from r2d_ray.data.splits import SourceRows
 from r2d_ray.errors import UserError, unknown
 
@@ -80,9 +85,13 @@ def table_rows(parts: Parts, columns: Mapping[str, str], labelled: bool = True) 
     )
     reader = ColumnReader(columns, required, has_choices)
     read = [row for part, table in tables.items() for row in reader.rows(table, part)]
+    warnings: tuple[str, ...] = ()
     if not has_choices:
         label_column = reader.column("label")
-        check_class_numbers(((one.piece, one.row.label) for one in read), label_column)
+        labels = [(one.piece, one.row.label) for one in read]
+        check_class_numbers(labels, label_column)
+        warnings = numbers_taken_as_names(labels, label_column)
+    check_other_columns(read, reader.count.columns)
     rows, notes = with_answers(read)
     if any(one.split for one in read) and (free := sum(not one.split for one in read)):
         notes.append(
@@ -92,7 +101,8 @@ def table_rows(parts: Parts, columns: Mapping[str, str], labelled: bool = True) 
     assigned = {row.id: one.split for row, one in zip(rows, read, strict=True) if one.split}
     names = dict.fromkeys(name for table in tables.values() for name in table.columns)
     use = reader.count.use(len(rows), names, TARGETS)
-    return SourceRows(tuple(rows), assigned, (*notes_of(parts), *notes, *more), use)
+    warnings += uneven_warnings(read, use.columns)
+    return SourceRows(tuple(rows), assigned, (*notes_of(parts), *notes, *more), use, warnings)
 
 
 def _as_table(records: list[Record]) -> Table:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -36,6 +36,24 @@ Measured = Mapping[str, Mapping[str, float]]
 `FITTING_SHARE`."""
 
 _scratch: dict[str, PreTrainedTokenizerBase] = {}
+_counted: dict[tuple[str, ...], Bodies] = {}
+
+
+class Bodies(NamedTuple):
+    """A split's measured rows; the tokens of each one's question with options, and of its context.
+
+    Lengths are arrays of shape (rows,).
+    """
+
+    rows: Sequence[Example]
+    questions: np.ndarray
+    contexts: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of question, options and context, of shape (rows,)."""
+        total: np.ndarray = self.questions + self.contexts
+        return total
 
 
 def plan_tokenizer(splits: Splits, config: TrainConfig) -> PreTrainedTokenizerBase:
@@ -63,12 +81,21 @@ def measured_rows(rows: Sequence[Example]) -> Sequence[Example]:
     return sampled(rows, MEASURED_ROWS)
 
 
-def body_lengths(rows: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-    """Return the number of tokens of question, options and context of every measured row."""
-    picked = measured_rows(rows)
-    contexts = text_lengths([row.context for row in picked], tokenizer)
-    total: np.ndarray = _question_lengths(picked, tokenizer) + contexts
-    return total
+def measured_bodies(splits: Splits, split: str, config: TrainConfig) -> Bodies:
+    """Return a split's measured rows with their lengths, counted once in a process.
+
+    Raises:
+        UserError: as `plan_tokenizer`.
+    """
+    key = (splits.hash, config.model, str(config.model_revision), split)
+    if key not in _counted:
+        for other in [known for known in _counted if known[:-1] != key[:-1]]:
+            del _counted[other]  # a process plans one data set at a time
+        tokenizer = plan_tokenizer(splits, config)
+        picked = measured_rows(dict(splits.items())[split])
+        contexts = text_lengths([row.context for row in picked], tokenizer)
+        _counted[key] = Bodies(picked, _question_lengths(picked, tokenizer), contexts)
+    return _counted[key]
 
 
 def text_lengths(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
@@ -109,18 +136,16 @@ def token_lengths(splits: Splits, config: TrainConfig) -> dict[str, dict[str, fl
     every = [row for _, rows in splits.items() for row in rows]
     tokens = set_tokens(tokenizer, splits.labels, every, config)
     found = {}
-    for name, rows in splits.items():
-        picked = measured_rows(rows)
-        asked = _question_lengths(picked, tokenizer)
-        bodies = asked + text_lengths([row.context for row in picked], tokenizer)
-        prefixes = prefix_lengths(picked, tokenizer, tokens)
-        limit = config.max_input_length
+    for name, _ in splits.items():
+        bodies = measured_bodies(splits, name, config)
+        prefixes = prefix_lengths(bodies.rows, tokenizer, tokens)
+        whole, limit = bodies.lengths + prefixes, config.max_input_length
         found[name] = {
-            "measured": len(picked),
-            **summary(bodies),
-            "share_cut": float((bodies + prefixes > limit).mean()),
-            "share_question_cut": float((asked + prefixes > limit).mean()),
-            "fitting_length": int(np.ceil(np.quantile(bodies + prefixes, FITTING_SHARE))),
+            "measured": len(bodies.rows),
+            **summary(bodies.lengths),
+            "share_cut": float((whole > limit).mean()),
+            "share_question_cut": float((bodies.questions + prefixes > limit).mean()),
+            "fitting_length": int(np.ceil(np.quantile(whole, FITTING_SHARE))),
         }
     return found
 

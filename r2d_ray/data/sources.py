@@ -57,10 +57,8 @@ def load_splits(request: DataRequest) -> Splits:
     splits = _sample(request, location) if sampled else _read(request, location)
     splits = _limited(request, without_leaks(splits))
     check_splits(splits)
-    if sampled:
-        return splits
-    warnings = (*splits.warnings, *few_rows_warnings(splits), *shared_warnings(splits))
-    return replace(splits, warnings=warnings)
+    shared = [] if sampled else shared_warnings(splits)  # a sample's texts come from templates
+    return replace(splits, warnings=(*splits.warnings, *few_rows_warnings(splits), *shared))
 
 
 def _limited(request: DataRequest, splits: Splits) -> Splits:
@@ -106,7 +104,7 @@ def _read(request: DataRequest, location: Location) -> Splits:
     licence = NAMED_SETS[location.named].licence if location.named else NOT_STATED
     provenance = Provenance(location.kind, location.address, licence, notes)
     forgotten = source.use.warnings() if source.use and not location.named else ()
-    warnings = (*forgotten, *share_warnings(source, parts))
+    warnings = (*forgotten, *source.warnings, *share_warnings(source, parts))
     made = Splits(location.name, train, validation, test, (), provenance, warnings=warnings)
     given = tuple(sorted(set(source.assigned.values())))
     return replace(made, use=source.use, given=given)

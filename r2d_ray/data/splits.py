@@ -33,16 +33,17 @@ LABEL_ORDERS = (("yes", "no", "maybe"),)
 
 @dataclass(frozen=True, slots=True)
 class SourceRows:
-    """What a reader hands over: the rows, the splits that the source itself names, what to note.
+    """What a reader hands over: the rows, the splits that the source itself names, what to say.
 
     `assigned` maps a row's id to `train`, `validation` or `test`; rows not in it are free. `use`
-    is which column of a table became what.
+    is which column of a table became what; `notes` and `warnings` are for the card.
     """
 
     rows: Rows
     assigned: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     use: ColumnUse | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def split_rows(source: SourceRows, seed: int) -> tuple[Rows, Rows, Rows]:

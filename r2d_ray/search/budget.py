@@ -159,8 +159,7 @@ def lengths_of(splits: Splits, config: TrainConfig) -> dict[str, int]:
     from r2d_ray.data.encode import set_tokens
     from r2d_ray.data.lengths import (
         FITTING_SHARE,
-        body_lengths,
-        measured_rows,
+        measured_bodies,
         plan_tokenizer,
         prefix_lengths,
         text_lengths,
@@ -172,8 +171,8 @@ def lengths_of(splits: Splits, config: TrainConfig) -> dict[str, int]:
     longest = bounded(int(labels.max()) + 2, LABEL_BOUNDS)
     fitting = config.model_copy(update={"max_label_length": longest})
     tokens = set_tokens(tokenizer, splits.labels, every, fitting)
-    picked = measured_rows(splits.train)
-    inputs = body_lengths(picked, tokenizer) + prefix_lengths(picked, tokenizer, tokens)
+    bodies = measured_bodies(splits, "train", config)
+    inputs = bodies.lengths + prefix_lengths(bodies.rows, tokenizer, tokens)
     whole = math.ceil(float(np.quantile(inputs, FITTING_SHARE)))
     found = {
         "max_input_length": bounded(
@@ -182,7 +181,8 @@ def lengths_of(splits: Splits, config: TrainConfig) -> dict[str, int]:
         "max_label_length": longest,
     }
     sources = {pick_source(splits, s) for s in (config.rationale_source, config.stage1_source)}
-    texts = [row.rationales[s] for row in picked for s in sources if s and row.rationales.get(s)]
+    measured = [row.rationales for row in bodies.rows]
+    texts = [held[s] for held in measured for s in sources if s and held.get(s)]
     if texts:
         ends = text_lengths(texts, tokenizer) + 1
         longest = math.ceil(float(np.quantile(ends, RATIONALE_SHARE)))

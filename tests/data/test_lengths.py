@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import tiny_config, toy_splits
+from transformers import PreTrainedTokenizerBase
 
 from r2d_ray.data import lengths as module
 from r2d_ray.data.examples import Example, Splits
 from r2d_ray.data.lengths import (
-    body_lengths,
     check_lengths,
     length_warnings,
+    measured_bodies,
     measured_rows,
     plan_tokenizer,
     token_lengths,
@@ -22,6 +26,8 @@ from r2d_ray.data.prepare import open_prepared, prepare
 from r2d_ray.errors import UserError
 from r2d_ray.method.prompts import question_text
 from r2d_ray.method.tokens import encode
+from r2d_ray.search.budget import fitted_values
+from r2d_ray.study.settings import build_settings
 
 
 def with_options(splits: Splits) -> Splits:
@@ -93,11 +99,12 @@ def test_lengths_are_counted_row_by_row() -> None:
         + len(encode(tokenizer, row.context))
         for row in splits.train
     ]
-    assert body_lengths(splits.train, tokenizer).tolist() == by_row
+    assert measured_bodies(splits, "train", tiny_config()).lengths.tolist() == by_row
 
 
 def test_of_many_rows_a_fixed_draw_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MEASURED_ROWS", 7)
+    monkeypatch.setattr(module, "_counted", {})
     rows = toy_splits().train
     picked = measured_rows(rows)
     assert len(picked) == 7
@@ -125,3 +132,29 @@ def test_a_scratch_tokenizer_is_trained_once(monkeypatch: pytest.MonkeyPatch) ->
     first = plan_tokenizer(toy_splits(), tiny_config())
     monkeypatch.setattr(module, "tokenizer_texts", None)  # would fail if it were called
     assert plan_tokenizer(toy_splits(), tiny_config()) is first
+
+
+def test_bodies_are_counted_once_and_anew_for_other_rows_or_another_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_counted", {})
+    splits, config = toy_splits(), tiny_config()
+    given = {"model": config.model, "profile": "finetune"}
+    settings = build_settings({"dataset": "toy", "profile": "finetune"})
+    counted: list[str] = []
+    count = module.text_lengths
+
+    def told(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+        counted.extend(texts)
+        return count(texts, tokenizer)
+
+    monkeypatch.setattr(module, "text_lengths", told)
+    fitted_values(settings, config, splits, given)
+    token_lengths(splits, config)
+    contexts = [row.context for _, rows in splits.items() for row in rows]
+    assert {text: counted.count(text) for text in contexts} == Counter(contexts)
+    first, *others = splits.train
+    other = replace(splits, train=(replace(first, context="gout"), *others))
+    assert measured_bodies(other, "train", config).lengths.tolist() != (
+        measured_bodies(splits, "train", config).lengths.tolist()
+    )

@@ -327,3 +327,27 @@ def test_a_source_of_test_rows_only_is_refused_for_training(splits):
 def test_only_the_triage_sample_deals_ambiguous_notes(dataset: str) -> None:
     with pytest.raises(UserError, match=f"^--sample-ambiguous: {dataset}-sample has no such rows"):
         load_splits(DataRequest(dataset, sample_ambiguous=0.4))
+
+
+@pytest.mark.parametrize("named", ["bioasq", "pubmedqa", "triage"])
+def test_samples_and_tables_alike_warn_of_labels_with_few_test_rows(
+    named: str, tmp_path: Path
+) -> None:
+    sample = load_splits(DataRequest(named, sample_rows=(60, 20, 9)))
+    rows = [
+        {**{"id": r.id, "question": r.question, "context": r.context}, "label": r.label, "split": s}
+        for s, part in sample.items()
+        for r in part
+    ]
+    table = tmp_path / "rows.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = [
+        {
+            frozenset(few.partition(";")[0].split(": ")[1].split(", "))
+            for few in splits.warnings
+            if few.startswith("labels with fewer than 10 test rows: ")
+        }
+        for splits in (sample, load_splits(DataRequest(str(table))))
+    ]
+    assert len(said[0]) == 1
+    assert said[0] == said[1]  # a table's labels are sorted
