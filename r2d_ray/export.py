@@ -15,6 +15,7 @@ from r2d_ray.cli.outputs import ExportSettings
 from r2d_ray.errors import EXIT_DONE, UserError
 from r2d_ray.sharing.contents import Contents, contents_of
 from r2d_ray.sharing.upload import HUB, check_name, upload
+from r2d_ray.storage import counted
 
 MEGABYTE = 1e6
 
@@ -66,7 +67,7 @@ def outcome_lines(contents: Contents, place: str) -> list[str]:
     if contents.left_out:
         lines.append(f"left out, no part of a model: {', '.join(contents.left_out)}")
     size = max(contents.size / MEGABYTE, 0.1)
-    return [*lines, f"{len(contents.files)} files, {size:,.1f} MB: {place}"]
+    return [*lines, f"{counted(len(contents.files), 'file')}, {size:,.1f} MB: {place}"]
 
 
 if __name__ == "__main__":

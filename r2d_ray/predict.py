@@ -16,6 +16,9 @@ from r2d_ray.data.columns import parse_columns
 from r2d_ray.errors import EXIT_DONE
 from r2d_ray.prediction.request import PredictRequest
 from r2d_ray.prediction.run import Outcome, predict_file
+from r2d_ray.storage import counted
+
+LONGER = "are longer than the model reads and were"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,15 +51,20 @@ def outcome_lines(outcome: Outcome, asked: PredictSettings) -> list[str]:
     """Return what was written, a line each."""
     lines = []
     if outcome.cut:
-        lines.append(f"{outcome.cut} rows are longer than the model reads and were cut")
+        longer = "is longer than the model reads and was" if outcome.cut == 1 else LONGER
+        lines.append(f"{counted(outcome.cut, 'row')} {longer} cut")
     if outcome.by_costs:
-        lines.append(f"{outcome.by_costs} labels are those of least cost, not the most probable")
-    if asked.abstain_below is not None:
+        those = "is that" if outcome.by_costs == 1 else "are those"
         lines.append(
-            f"{outcome.abstained} rows have no label: the most probable one is below "
+            f"{counted(outcome.by_costs, 'label')} {those} of least cost, not the most probable"
+        )
+    if asked.abstain_below is not None:
+        has = "has" if outcome.abstained == 1 else "have"
+        lines.append(
+            f"{counted(outcome.abstained, 'row')} {has} no label: the most probable one is below "
             f"{asked.abstain_below:g}"
         )
-    return [*lines, f"{outcome.rows} predictions: {asked.output}"]
+    return [*lines, f"{counted(outcome.rows, 'prediction')}: {asked.output}"]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Files, folders and texts as the project keeps them: whole or not at all, hashed, plain YAML."""
+"""Files, folders and texts as the project keeps and prints them: whole or not at all, hashed."""
 
 from __future__ import annotations
 
@@ -97,6 +97,11 @@ def printable(text: str) -> str:
     Signs without a picture (zero-width, no-break space) are spelt out: `\u200b`, `\xa0`.
     """
     return text if text.isprintable() else "".join(map(_printed, text))
+
+
+def counted(count: float, noun: str) -> str:
+    """Return a count with its noun, and its digits as they are: `1 row`, `2 rows`, `0.5 GPUs`."""
+    return f"{count:.15g} {noun}{'' if count == 1 else 's'}"
 
 
 def _printed(character: str) -> str:

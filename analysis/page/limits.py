@@ -9,6 +9,7 @@ from analysis.groups import FEW_SEEDS, Group, groups_of, labels_of, notes_on
 from analysis.runs import missing_files
 from analysis.studies import Study
 from analysis.tables.controls import BAG_OF_WORDS
+from r2d_ray.storage import counted
 
 FEW_TEST_ROWS = 200
 """Below so many rows the 95 % interval of an accuracy of 0.5 is more than 0.13 wide."""
@@ -51,7 +52,9 @@ def _of_data(study: Study) -> list[str]:
     found = []
     rows = card.get("rows", {}).get("test")
     if isinstance(rows, int) and rows < FEW_TEST_ROWS:
-        found.append(f"{rows} test rows, fewer than {FEW_TEST_ROWS}: small differences are chance")
+        found.append(
+            f"{counted(rows, 'test row')}, fewer than {FEW_TEST_ROWS}: small differences are chance"
+        )
     if card.get("provenance", {}).get("kind") == "sample":
         found.append("an embedded sample: it shows the path, not what a model can do")
     cut = {split: measured.get("share_cut") for split, measured in card.get("tokens", {}).items()}

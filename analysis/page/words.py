@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from r2d_ray.storage import counted
+
 ALPHA = 0.05
 FEW_SEEDS = 3
 POWER = "80 %"
@@ -101,7 +103,8 @@ def search_words(search: Search) -> list[str]:
     """Return the paragraph on one search."""
     trials = ", ".join(f"{count} {status}" for status, count in search.trials.items() if count)
     total = sum(search.trials.values())
-    start = f"The search of {search.method} on {search.dataset} made {total} trials ({trials})."
+    made = f"{counted(total, 'trial')} ({trials})"
+    start = f"The search of {search.method} on {search.dataset} made {made}."
     if search.best is None or search.value is None:
         none = "No best trial was chosen yet" if search.trials.get("done") else "No trial finished"
         return [f"{start} {none}."]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis import names
-from analysis.pictures.style import counted
+from r2d_ray.storage import counted
 
 CAPTIONS = {
     "history": "Validation {metric} of each finished trial of the search, and the best so far",

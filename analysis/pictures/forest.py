@@ -15,7 +15,6 @@ from analysis.pictures.style import (
     Picture,
     Printed,
     broken,
-    counted,
     listed,
     number,
     page_json,
@@ -23,6 +22,7 @@ from analysis.pictures.style import (
     wrapped,
 )
 from analysis.stats.significance import REFERENCE
+from r2d_ray.storage import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,11 @@ from typing import Any
 
 from analysis.groups import Group
 from analysis.pictures.heat import Heat, draw_heats
-from analysis.pictures.style import Picture, counted, number
+from analysis.pictures.style import Picture, number
 from analysis.stats.intervals import mean_sd
 from analysis.studies import Study
 from r2d_ray.search.space import SearchSpace
+from r2d_ray.storage import counted
 
 FIELDS = (2, 3)  # what a heat map with panels can show
 NO_POINT = "not run"

@@ -13,9 +13,10 @@ from analysis.pictures.heat import Heat, draw_heats
 from analysis.pictures.lines import draw_panels
 from analysis.pictures.looks import looks_of
 from analysis.pictures.panels import Line, Panel
-from analysis.pictures.style import Picture, counted, listed, number, percent
+from analysis.pictures.style import Picture, listed, number, percent
 from r2d_ray.evaluation.label_metrics import Counts, confusion
 from r2d_ray.records import Prediction
+from r2d_ray.storage import counted
 
 BINS = 10
 ROOM = 0.02  # of the axes of calibration, beyond the outermost mark
@@ -106,7 +107,8 @@ def _worst(matrix: Counts, labels: Sequence[str]) -> str:
     if not wrong.any():
         return "; no label is mistaken for another"
     gold, said = divmod(int(wrong.argmax()), len(labels))
-    return f"; most often {labels[gold]} is mistaken for {labels[said]} ({wrong.max()} rows)"
+    rows = counted(int(wrong.max()), "row")
+    return f"; most often {labels[gold]} is mistaken for {labels[said]} ({rows})"
 
 
 def reliability(outputs: Outputs) -> list[Bin]:

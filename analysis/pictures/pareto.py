@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from analysis.pictures.lines import draw_panels
 from analysis.pictures.looks import BLUE, GREY, ORANGE, SKY, VERMILLION, Style
 from analysis.pictures.panels import Line, Panel
-from analysis.pictures.style import Picture, counted, listed, number
+from analysis.pictures.style import Picture, listed, number
 from analysis.studies import Study
 from r2d_ray.records import TrialRecord
 from r2d_ray.search.space import SearchSpace
+from r2d_ray.storage import counted
 
 RATIONALE = "rationale_loss"  # nats per token: what validation knows of rationales
 NO_LABEL_SCORES = (RATIONALE, "composite")

@@ -15,10 +15,11 @@ from analysis.pictures.looks import BLUE, GREY, SKY, Style
 from analysis.pictures.panels import Line, Panel
 from analysis.pictures.parallel import parallel
 from analysis.pictures.pareto import pareto
-from analysis.pictures.style import Picture, counted, listed, number
+from analysis.pictures.style import Picture, listed, number
 from analysis.studies import Study
 from r2d_ray.records import TrialRecord
 from r2d_ray.search.space import SearchSpace, distributions
+from r2d_ray.storage import counted
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

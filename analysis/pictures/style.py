@@ -176,8 +176,3 @@ def _letters() -> frozenset[int]:
     from matplotlib.font_manager import findfont, get_font
 
     return frozenset(get_font(findfont(PRINT["font.family"])).get_charmap())
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun: `1 trial`, `2 trials`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"

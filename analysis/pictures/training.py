@@ -10,10 +10,11 @@ from analysis.groups import Group
 from analysis.pictures.lines import draw_panels
 from analysis.pictures.looks import Style, looks_of
 from analysis.pictures.panels import Line, Panel, Values
-from analysis.pictures.style import Picture, counted, listed, number, percent
+from analysis.pictures.style import Picture, listed, number, percent
 from r2d_ray.config import TrainConfig, build_config
 from r2d_ray.method.schedules import gold_probability, label_weight
 from r2d_ray.records import TrialRecord
+from r2d_ray.storage import counted
 
 POINTS = 100  # of a schedule's curve: one for each percent of the steps
 Series = Mapping[int, float]

@@ -25,6 +25,9 @@ USUAL_GPU = "A10G"
 UTILISATION = 0.15
 """Share of the peak that a training step reaches; assumed."""
 
+MIG_SLICES = 7
+"""Compute slices of an A100, H100 or H200 that MIG parts. Source: NVIDIA's MIG user guide."""
+
 CPU_FLOPS = 80e9
 """FLOP/s of a worker's one thread in fp32: scratch-tiny's 8 rows of 256 tokens in 0.210 s on an AMD
 EPYC (benchmarks/README.md, `scaling`)."""
@@ -66,13 +69,22 @@ class Planned(Protocol):
 def gpu_flops(name: str | None) -> tuple[float, str]:
     """Return the FLOP/s of a training step on a GPU of this name, and which GPU that is taken from.
 
+    A MIG slice has its share of the GPU.
+
     Args:
-        name: As torch reports it, such as `NVIDIA A100-SXM4-40GB`; None where it is not known.
+        name: As torch reports it, such as `NVIDIA A100-SXM4-40GB` or, of a slice,
+            `NVIDIA A100-SXM4-40GB MIG 1g.5gb`; None where it is not known.
     """
     words = set(re.split(r"\W+", (name or "").lower()))
     fitting = (gpu for gpu in GPU_PEAK_FLOPS if words.issuperset(gpu.lower().split()))
-    known = next(fitting, USUAL_GPU)
-    return UTILISATION * GPU_PEAK_FLOPS[known], known
+    known = next(fitting, None)
+    if known is None:
+        return UTILISATION * GPU_PEAK_FLOPS[USUAL_GPU], f"an {USUAL_GPU}"
+    whole = UTILISATION * GPU_PEAK_FLOPS[known]
+    called = f"{'a' if known.startswith('T') else 'an'} {known}"  # an A100, an L4, an H100
+    if slices := re.search(r"\bMIG (\d)g\b", name or ""):
+        return whole * int(slices[1]) / MIG_SLICES, f"{slices[1]}/{MIG_SLICES} of {called}"
+    return whole, called
 
 
 def search_estimate(plan: StudyPlan, capacity: Capacity, concurrency: int) -> Estimate:
@@ -122,8 +134,7 @@ def _estimate(
     steps = sum(c.stage1_max_steps for c in first) + sum(c.max_steps for c in configs)
     running = concurrency * CHECKPOINTS * CHECKPOINT_BYTES
     disk = count_parameters(config) * (running + kept * WEIGHT_BYTES) / 1e9
-    article = "a" if known.startswith("T") else "an"  # an A100, an L4, an H100
-    rate = f"{flops / 1e12:.1f} TFLOP/s a GPU, as on {article} {known}"
+    rate = f"{flops / 1e12:.1f} TFLOP/s a GPU, as on {known}"
     cpu = f"{CPU_FLOPS / 1e9:.0f} GFLOP/s a worker"
     return Estimate(
         steps,

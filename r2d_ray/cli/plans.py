@@ -9,6 +9,7 @@ from r2d_ray.config import TrainConfig
 from r2d_ray.data.examples import Splits
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.search.plan import StudyPlan
+from r2d_ray.storage import counted
 
 
 def plan_lines(plan: StudyPlan, capacity: Capacity, concurrency: int) -> list[str]:
@@ -41,7 +42,7 @@ def patience_lines(patience: int | None, metric: str) -> list[str]:
     if patience is None:
         return []
     return [
-        f"ends early after {patience} trial{'s' if patience > 1 else ''} in a row, done or pruned, "
+        f"ends early after {counted(patience, 'trial')} in a row, done or pruned, "
         f"without a better {metric} (trial 0 sets the first)"
     ]
 
@@ -54,9 +55,9 @@ def arm_lines(plan: ComparePlan, capacity: Capacity, concurrency: int) -> list[s
     lines = [
         *machine_lines(capacity, arms[0].config),
         profile_line(plan.settings.profile, arms[0].config, plan.splits),
-        f"{estimate.steps} optimiser steps in all",
+        f"{counted(estimate.steps, 'optimiser step')} in all",
         *estimate_lines(estimate),
-        f"{len(arms)} arms, {concurrency} at once",
+        f"{counted(len(arms), 'arm')}, {concurrency} at once",
     ]
     for arm in arms:
         config = arm.config
@@ -86,20 +87,22 @@ def machine_lines(capacity: Capacity, config: TrainConfig) -> list[str]:
         return []
     if not config.gpus_per_worker:
         return [
-            f"of the {capacity.gpus:g} GPUs of --cluster-gpus the plan uses none "
+            f"of the {counted(capacity.gpus, 'GPU')} of --cluster-gpus the plan uses none "
             "(gpus_per_worker = 0); as many CPUs as it needs are assumed"
         ]
     here = f"{capacity.gpus_here:g}" if capacity.gpus_here else "none"
-    return [f"planned for {capacity.gpus:g} GPUs; this machine has {here}"]
+    return [f"planned for {counted(capacity.gpus, 'GPU')}; this machine has {here}"]
 
 
 def profile_line(profile: str, config: TrainConfig, splits: Splits) -> str:
     """Return the profile, and what a run does to the training rows."""
     rows = len(splits.train)
     epochs = config.max_steps * config.global_batch_size / rows
+    each = counted(config.eval_steps, "step") if config.eval_steps > 1 else "step"
     return (
-        f"profile {profile}: stage 2 of {epochs:.3g} epochs ({rows} training rows, "
-        f"{config.global_batch_size} a step), an evaluation every {config.eval_steps} steps"
+        f"profile {profile}: stage 2 of {counted(float(f'{epochs:.3g}'), 'epoch')} "
+        f"({counted(rows, 'training row')}, "
+        f"{config.global_batch_size} a step), an evaluation every {each}"
     )
 
 
@@ -121,4 +124,4 @@ def duration(hours: float) -> str:
         return f"{hours:.1f} hours"
     if minutes < 1:
         return "less than 1 minute"
-    return f"{minutes} minute{'s' if minutes > 1 else ''}"
+    return counted(minutes, "minute")

@@ -14,7 +14,7 @@ from rich.progress import (
 )
 
 from r2d_ray.prediction.run import Listener
-from r2d_ray.storage import printable
+from r2d_ray.storage import counted, printable
 
 LINE_EVERY_S = 30
 """Seconds between two lines where there is no terminal."""
@@ -60,4 +60,4 @@ class RowProgress(Listener):
             self._said = now
             left = (total - rows) / rate
             said = f"{left / 60:.0f} min" if left >= MINUTE_S else f"{left:.0f} s"
-            self.say(f"{rows} of {total} rows, {rate:.3g} a second, {said} left")
+            self.say(f"{rows} of {counted(total, 'row')}, {rate:.3g} a second, {said} left")

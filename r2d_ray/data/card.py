@@ -12,7 +12,7 @@ import numpy as np
 from r2d_ray.data.examples import Example, Splits
 from r2d_ray.data.reading.seen import column_card, column_lines
 from r2d_ray.data.rows.sample import sampled
-from r2d_ray.storage import printable
+from r2d_ray.storage import counted, printable
 
 WORDS_ROWS = 5000
 """Rows of a split, and rationales of a source, whose words are counted at most: a fixed draw."""
@@ -119,14 +119,13 @@ def card_lines(card: Mapping[str, Any]) -> list[str]:
     lines += [f"  note: {note}" for note in origin["notes"]]
     lines += [f"  {line}" for line in column_lines(card)]
     for name, count in card["rows"].items():
-        parts = [f"  {name}: {count} rows"]
+        parts = [f"  {name}: {counted(count, 'row')}"]
         if card["label_counts"]:
             parts.append(_shares(card["label_counts"][name]))
         if card["most_options"]:
             repeated = card["rows_with_duplicate_options"][name]
-            parts.append(
-                f"own options, at most {card['most_options'][name]}; {repeated} rows repeat one"
-            )
+            repeat = f"{counted(repeated, 'row')} repeat{'s' if repeated == 1 else ''}"
+            parts.append(f"own options, at most {card['most_options'][name]}; {repeat} one")
         parts.append(_lengths(card["words"][name], "words", count))
         if name in card["tokens"]:
             parts.append(_token_lengths(card["tokens"][name], count))
@@ -146,7 +145,7 @@ def card_lines(card: Mapping[str, Any]) -> list[str]:
 def _shares(counts: Mapping[str, int]) -> str:
     total = sum(counts.values())
     most = sorted(counts.items(), key=lambda pair: -pair[1])[:MOST_SHOWN]
-    more = [f"{len(counts) - len(most)} more labels"] if len(counts) > len(most) else []
+    more = [f"{counted(len(counts) - len(most), 'more label')}"] if len(counts) > len(most) else []
     return ", ".join([f"{label} {count / total:.0%}" for label, count in most] + more)
 
 
@@ -160,7 +159,7 @@ def _token_lengths(measured: Mapping[str, float], rows: int) -> str:
     words = [f"median {measured['median']:.0f}", f"p90 {measured['p90']:.0f}"]
     if "p95" in measured:  # cards before 0.3 have none
         words.append(f"p95 {measured['p95']:.0f}")
-    text = ", ".join([*words, f"max {measured['max']:.0f} tokens"])
+    text = ", ".join([*words, f"max {counted(measured['max'], 'token')}"])
     cut = f"{measured['share_cut']:.1%} cut"
     if measured.get("share_question_cut"):
         cut += f" ({measured['share_question_cut']:.1%} in the question)"

@@ -23,6 +23,7 @@ from r2d_ray.data.rows.draw import (
 from r2d_ray.data.rows.leaks import LONG_TEXT_WORDS, shared_contexts
 from r2d_ray.data.rows.leaks import Rows as Rows
 from r2d_ray.errors import UserError
+from r2d_ray.storage import counted
 
 FEW_SHOWN = 8
 """Labels that the warning of few rows names."""
@@ -79,7 +80,8 @@ def drawing_notes(source: SourceRows) -> tuple[str, ...]:
         return ()
     return (
         f"rows with the same context of {LONG_TEXT_WORDS} or more words are kept in one split: "
-        f"{len(shared)} contexts of several rows (--columns group=COLUMN groups them otherwise)",
+        f"{counted(len(shared), 'context')} of several rows (--columns group=COLUMN "
+        "groups them otherwise)",
     )
 
 
@@ -114,7 +116,7 @@ def few_rows_warnings(splits: Splits) -> list[str]:
     few = [f"{label} {counts[label]}" for label in splits.labels if counts[label] < FEW_TEST_ROWS]
     if not few:
         return []
-    more = [f"{len(few) - FEW_SHOWN} more labels"] if len(few) > FEW_SHOWN else []
+    more = [f"{counted(len(few) - FEW_SHOWN, 'more label')}"] if len(few) > FEW_SHOWN else []
     shown = ", ".join([*few[:FEW_SHOWN], *more])
     return [
         f"labels with fewer than {FEW_TEST_ROWS} test rows: {shown}; each of these rows moves "

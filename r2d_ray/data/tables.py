@@ -12,6 +12,7 @@ from r2d_ray.data.reading.arrow_tables import dataset_rows, is_saved, read_saved
 from r2d_ray.data.reading.folders import read_table, shards, split_files, split_named
 from r2d_ray.data.reading.formats import read_records
 from r2d_ray.errors import UserError
+from r2d_ray.storage import counted
 
 
 def read_parts(path: Path, choose: Choose = every_column) -> Parts:
@@ -37,7 +38,7 @@ def read_parts(path: Path, choose: Choose = every_column) -> Parts:
     if others:
         names = ", ".join(file.name for file in others[:5])
         first = next(iter(tables.values()))
-        first.notes = (*first.notes, f"{len(others)} files are not read: {names}")
+        first.notes = (*first.notes, f"{counted(len(others), 'file')} not read: {names}")
     return dict(tables)
 
 

@@ -18,6 +18,7 @@ import yaml
 from r2d_ray.config import TrainConfig
 from r2d_ray.distributed.stage_job import CPUS_PER_WORKER, check_environment
 from r2d_ray.errors import UserError
+from r2d_ray.storage import counted
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")  # what `ray up` leaves on a head node
 TOKEN = Path("~/.ray/auth_token")  # where Ray keeps it unless told otherwise
@@ -52,9 +53,10 @@ class Capacity:
         """Raise UserError if not even one trial fits, with both numbers."""
         if self.concurrent_trials(config) < 1:
             raise UserError(
-                f"one trial needs {config.num_workers * CPUS_PER_WORKER} CPUs and "
-                f"{config.num_workers * config.gpus_per_worker:g} GPUs (--num-workers "
-                f"{config.num_workers}), the cluster has {self.cpus:g} CPUs and {self.gpus:g} GPUs "
+                f"one trial needs {counted(config.num_workers * CPUS_PER_WORKER, 'CPU')} and "
+                f"{counted(config.num_workers * config.gpus_per_worker, 'GPU')} (--num-workers "
+                f"{config.num_workers}), the cluster has {counted(self.cpus, 'CPU')} and "
+                f"{counted(self.gpus, 'GPU')} "
                 "(--dry-run --cluster-gpus N plans for another)"
             )
 

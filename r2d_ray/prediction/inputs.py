@@ -15,6 +15,7 @@ from r2d_ray.data.reading.cells import find
 from r2d_ray.data.reading.streams import RowStream, open_stream, stream_of
 from r2d_ray.prediction.columns import CONTEXT, OPTIONS, QUESTION, example_of, needs, resolve
 from r2d_ray.prediction.writers import Writer
+from r2d_ray.storage import counted
 from r2d_ray.study.model_file import ModelFile
 
 SNIFFED_ROWS = 1
@@ -132,10 +133,12 @@ def input_lines(
     """Yield what a user should know of an input with these columns, a line each."""
     yield from found.notes
     used = ", ".join(f"{target} <- {column}" for target, column in found.columns.items())
-    yield f"{seen.rows} rows of {found.stream.name}; columns: {used}"
+    yield f"{counted(seen.rows, 'row')} of {found.stream.name}; columns: {used}"
     if seen.without_value:
-        yield f"{seen.without_value} rows without a value are left out"
+        verb = "is" if seen.without_value == 1 else "are"
+        yield f"{counted(seen.without_value, 'row')} without a value {verb} left out"
     if CONTEXT in found.columns and seen.without_context:
-        yield f"{seen.without_context} of {seen.rows} rows have no context"
+        verb = "has" if seen.without_context == 1 else "have"
+        yield f"{seen.without_context} of {counted(seen.rows, 'row')} {verb} no context"
     if model.context is False and CONTEXT in names:
         yield "column 'context' is not used: this model was trained without contexts"

@@ -18,6 +18,7 @@ from r2d_ray.evaluation.predictions import probabilities_of
 from r2d_ray.method.labels import prompt_table
 from r2d_ray.model.t5 import load_weights, whole_tokenizer
 from r2d_ray.prediction.answers import Answer
+from r2d_ray.storage import counted
 from r2d_ray.study.model_file import ModelFile
 
 
@@ -99,7 +100,7 @@ class Predictor:
         for place, cut in zip(rows["id"], rows["question_cut_tokens"], strict=True):
             if cut:
                 raise UserError(
-                    f"{place}: the question is {cut} tokens longer than what "
+                    f"{place}: the question is {counted(cut, 'token')} longer than what "
                     f"max_input_length {self.config.max_input_length} of this model leaves for it "
                     "(allowed: a shorter question, or --long-inputs cut)"
                 )

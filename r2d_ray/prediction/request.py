@@ -22,6 +22,8 @@ CHUNK_BATCHES = 8
 MOST_CHUNK_ROWS = 65536
 """Rows that memory holds at once, whatever the batch."""
 
+NOT_PLAIN = "it is no plain file, and an output appears when it is whole"
+
 
 @dataclass(frozen=True, slots=True)
 class PredictRequest:
@@ -86,6 +88,9 @@ def checked_output(output: Path, source: Path) -> Path:
     Raises:
         UserError: unless a file can be written there that is no part of the input.
     """
+    if os.path.exists(output) and not (os.path.isfile(output) or os.path.isdir(output)):
+        # A pipe's link leads to a name that no folder has: looked at before links are followed.
+        raise UserError(f"--output {output}: {NOT_PLAIN} (allowed: a file to write)")
     place = Path(os.path.realpath(output))
     if (why := _no_output(place, source)) is None:
         return place
@@ -97,7 +102,7 @@ def _no_output(output: Path, source: Path) -> str | None:
     """Return why an output cannot lie there, and what is allowed; None if it can."""
     said = "it is a folder" if os.path.isdir(output) else None
     if not said and os.path.lexists(output) and not os.path.isfile(output):
-        said = "it is no plain file, and an output appears when it is whole"
+        said = NOT_PLAIN
     if not said and not os.path.isdir(output.parent):
         said = "its folder does not exist"
     if not said and _is_input(output, source):

@@ -17,6 +17,7 @@ from r2d_ray.prediction.inputs import Counted, Input, count, input_lines, open_i
 from r2d_ray.prediction.part import Part, fingerprint
 from r2d_ray.prediction.request import PredictRequest, check_asked, checked_output, columns_for
 from r2d_ray.prediction.writers import Writer, ending_of, writer_for, written
+from r2d_ray.storage import counted
 from r2d_ray.study.model_file import read_model_file
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ def answer_rest(
             earlier = done
             continue
         if number == part.chunks_done and earlier:
-            listener.say(f"{earlier} rows have their answers already")
+            has = "has its answer" if earlier == 1 else "have their answers"
+            listener.say(f"{counted(earlier, 'row')} {has} already")
         part.append(answers_of(predictor, chunk, found.columns, request))
         listener.done(done, seen.rows, earlier)
 

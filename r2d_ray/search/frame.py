@@ -86,8 +86,9 @@ class StudyRun(ABC, Generic[P]):
         """Return whether trials are to be added to a stored study."""
         return False
 
-    def take_up(self, folder: StudyFolder, stored: StudyInfo) -> None:
-        """Fit the plan to the stored study."""
+    def take_up(self, folder: StudyFolder, stored: StudyInfo) -> tuple[str, ...]:
+        """Fit the plan to the stored study; return what to say of it."""
+        return ()
 
     def check_stored(self, folder: StudyFolder) -> None:
         """Raise UserError where what a stored study holds, beside its records, cannot be read."""
@@ -141,7 +142,8 @@ class StudyRun(ABC, Generic[P]):
         with StudyLock(folder.root):
             for note in opened.notes:
                 show(StudyNote(f"resumed with another version: {note}"))
-            self.take_up(folder, opened.info)
+            for note in self.take_up(folder, opened.info):
+                show(StudyNote(note))
             try:
                 prepared = {
                     data: self.prepare(data, config, folder) for data, config in self.configs()

@@ -94,9 +94,10 @@ class SearchRun(StudyRun[StudyPlan]):
         check_journal(folder.journal_path)
         check_extension(self.plan, folder)
 
-    def take_up(self, folder: StudyFolder, stored: StudyInfo) -> None:
-        """Take over the stored study's number of trials."""
-        self.plan = with_trials(self.plan, folder, stored)
+    def take_up(self, folder: StudyFolder, stored: StudyInfo) -> tuple[str, ...]:
+        """Take over the stored study's number of trials; say where `--extend` adds none yet."""
+        self.plan, notes = with_trials(self.plan, folder, stored)
+        return notes
 
     def planned(self) -> list[PlannedTrial]:
         """Return as many trials as the study is to have."""
@@ -134,16 +135,26 @@ def check_extension(plan: StudyPlan, folder: StudyFolder) -> None:
             )
 
 
-def with_trials(plan: StudyPlan, folder: StudyFolder, stored: StudyInfo) -> StudyPlan:
-    """Return the plan with the number of trials that the stored study is to have.
+def with_trials(
+    plan: StudyPlan, folder: StudyFolder, stored: StudyInfo
+) -> tuple[StudyPlan, tuple[str, ...]]:
+    """Return the plan with the number of trials that the stored study is to have, and notes.
 
-    `--extend` adds to a finished study only: the same command after a kill finishes what it began.
+    `--extend` adds nothing while trials of a former `--extend` are missing, which is noted: the
+    same command after a kill finishes what it began.
     """
-    ended = len(read_trials(folder.root, stored))
-    if plan.settings.extend and ended >= total_samples(stored):
-        stored = extend_study(folder, stored, plan.settings.extend)
+    notes: tuple[str, ...] = ()
+    asked, total = plan.settings.extend, total_samples(stored)
+    missing = total - len(read_trials(folder.root, stored))
+    if asked and missing > 0 and stored.study.get("extended"):
+        notes = (
+            f"--extend {asked} adds no trials yet: {missing} of the {total} trials that the former "
+            "--extend made it have not ended; when they have, the same command adds more",
+        )
+    elif asked:
+        stored = extend_study(folder, stored, asked)
     settings = plan.settings.model_copy(update={"num_samples": total_samples(stored)})
-    return replace(plan, settings=settings, info=stored)
+    return replace(plan, settings=settings, info=stored), notes
 
 
 def missing_trials(plan: StudyPlan, session: Session) -> Missing | None:

@@ -9,6 +9,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from r2d_ray.errors import UserError
 from r2d_ray.sharing.contents import Contents
+from r2d_ray.storage import counted
 
 HUB = "hub:"
 MADE_BY_THE_HUB = {".gitattributes"}
@@ -64,7 +65,7 @@ def check_empty(hub: HfApi, name: str, public: bool) -> None:
     files = {one.rfilename for one in info.siblings or ()} - MADE_BY_THE_HUB
     if files:
         raise UserError(
-            f"--to {HUB}{name}: {len(files)} files are there already (allowed: a new name)"
+            f"--to {HUB}{name}: {counted(len(files), 'file')} there already (allowed: a new name)"
         )
     if not public and info.private is False:
         raise UserError(f"--to {HUB}{name}: it is public (allowed: with --public, or a new name)")

@@ -42,9 +42,11 @@ class StudySettings(Asked):
     data: Annotated[str | None, Flag(DATA, "PATH"), NOT_STORED] = None
     """Path of a named set; default: $R2D_DATA/<dataset>."""
     columns: Annotated[str | None, Flag(DATA, "TARGET=COLUMN,...")] = None
-    """Which column holds what: question=q,rationale.human=why,choices=options."""
+    """Which column holds what: question=q,rationale.human=why,choices=options; default: columns of
+    these names."""
     keep_columns: Annotated[str | None, Flag(DATA, "COLUMN,..."), NOT_STORED] = None
-    """Columns of a table by whose values test rows are scored apart: site,age_band."""
+    """Columns of a table by whose values test rows are scored apart: site,age_band; default:
+    none."""
     limit: Annotated[int | None, Flag(DATA), Field(ge=8)] = None
     """Maximum number of rows in each split; default: all."""
     sample_rows: Annotated[
@@ -65,7 +67,7 @@ class StudySettings(Asked):
     question), or a reason to refuse the study."""
     costs: Annotated[str | None, Flag(DATA, "FILE"), NOT_STORED] = None
     """What each error costs, as CSV or YAML: rows gold, columns decided labels. The least expected
-    cost then decides, in scores beside the others and in the exported model."""
+    cost then decides, in scores beside the others and in the exported model; default: none."""
     profile: Annotated[Literal["embedded", "finetune", "paper"], Flag(TRAINING)] = "embedded"
     """Learning rates, batch, steps, lengths and model; default: finetune with GPUs or a --model
     with weights, else embedded; paper is the authors' budgets."""
@@ -163,7 +165,7 @@ class SearchSettings(SeededSettings):
     warm_start: Annotated[str | None, Flag(SEARCH, "STUDY")] = None
     """Folder of another search whose trials the sampler learns from; default: none."""
     extend: Annotated[int | None, Flag(SEARCH), Field(ge=1), NOT_STORED] = None
-    """Number of trials to add to a search that has ended; default: none."""
+    """Number of trials to add to a stored search; default: none."""
     max_concurrent_trials: AtOnce = None
     """Maximum number of trials at once; default: as many as fit."""
 
@@ -193,18 +195,22 @@ class CompareSettings(StudySettings):
     folds: Annotated[
         int | None, Flag(COMPARISON), Field(ge=2, le=1000, exclude_if=lambda folds: folds is None)
     ] = None
-    """Tests every row once: trains each arm on every one of K grouped, stratified folds."""
+    """Tests every row once: trains each arm on every one of K grouped, stratified folds; default:
+    none, one split."""
     tuned_from: Annotated[Names, Flag(COMPARISON, "DIR"), NOT_STORED] = ()
     """Searches whose best trials become arms as well, named METHOD-tuned; default: none."""
     grid: Annotated[str | None, Flag(COMPARISON, "NAME|FILE"), NOT_STORED] = None
-    """Makes every point of a space of choices an arm: ablation, sensitivity, or a YAML file."""
+    """Makes every point of a space of choices an arm: ablation, sensitivity, or a YAML file;
+    default: none."""
     rationale_sources: Annotated[Names, Flag(COMPARISON, "SOURCE"), Once] = ()
-    """Trains every method on each of these rationales, on rows that have them all."""
+    """Trains every method on each of these rationales, on rows that have them all; default:
+    none."""
     equal: Annotated[Literal["steps", "label-examples", "none"], Flag(COMPARISON)] = "steps"
     """What arms have alike: steps (those of stage 1 are added to arms without one), label-examples
     (the steps of stage 2), or none."""
     space: Annotated[str | None, Flag(COMPARISON, "NAME|FILE")] = None
-    """Space whose metric and fixed values apply: a name in search_spaces/ or a YAML file."""
+    """Space whose metric and fixed values apply: a name in search_spaces/ or a YAML file; default:
+    the profile's, under paper the set's own."""
     max_concurrent_trials: AtOnce = None
     """Maximum number of arms at once; default: as many as fit."""
 

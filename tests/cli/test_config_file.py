@@ -188,7 +188,7 @@ REFUSED = {
     "limit: [8]": "c.yaml:1: limit: a list (allowed: one value)",
     "limit: {a: 8}": "c.yaml:1: limit: a mapping (allowed: one value)",
     "sample_rows: [60, 20]": "c.yaml:1: sample_rows: 2 values (allowed: 3 values)",
-    "sample_rows: 60": "c.yaml:1: sample_rows: 1 values (allowed: 3 values)",
+    "sample_rows: 60": "c.yaml:1: sample_rows: 1 value (allowed: 3 values)",
     "columns: [q]": "c.yaml:1: columns: a list (allowed: a mapping, TARGET: COLUMN)",
     "columns: {question: [q]}": "c.yaml:1: question: a list (allowed: one value)",
     "keep_columns: ['a,b']": "c.yaml:1: keep_columns: 'a,b' has a comma "

@@ -340,6 +340,23 @@ def test_flags_of_fields_have_the_fields_help_and_type() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_flag_with_a_value_that_may_be_left_out_names_its_default(
+    command: str,
+) -> None:
+    parser, settings = parser_for(command), COMMANDS[command].settings
+    needed = {name for name, field in settings.model_fields.items() if field.is_required()}
+    silent = [
+        flag
+        for flag, action in parser.flags().items()
+        if action.help not in (None, argparse.SUPPRESS)
+        and action.nargs != 0  # says yes or no
+        and action.dest not in needed
+        and "default" not in str(action.help)
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_shows_every_flag_with_its_words_within_the_width(
     monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:

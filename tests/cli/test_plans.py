@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import toy_info, toy_rows, toy_splits
+from conftest import tiny_config, toy_info, toy_rows, toy_splits
 
 from r2d_ray.cli.estimate import gpu_flops, rounds
-from r2d_ray.cli.plans import machine_lines, patience_lines
+from r2d_ray.cli.plans import machine_lines, patience_lines, profile_line
 from r2d_ray.compare import main as compare_main
 from r2d_ray.config import GPU_PEAK_FLOPS, SCRATCH_MODELS, build_config
 from r2d_ray.data.encode import tokenizer_texts
 from r2d_ray.distributed import cluster
 from r2d_ray.distributed.cluster import Capacity
-from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE
+from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE, UserError
 from r2d_ray.records import TrialRecord
 from r2d_ray.sharing.model_card import model_card
 from r2d_ray.train import main as train_main
@@ -166,7 +167,39 @@ def test_the_rate_of_a_gpu_is_15_per_cent_of_its_peak(
     name: str | None, tera: float, gpu: str
 ) -> None:
     flops, known = gpu_flops(name)
+    article = "a" if gpu == "T4" else "an"
+    assert (flops / 1e12, known) == (pytest.approx(tera), f"{article} {gpu}")
+
+
+@pytest.mark.parametrize(
+    ("name", "tera", "gpu"),
+    [
+        ("NVIDIA A100-SXM4-40GB MIG 1g.5gb", 46.8 / 7, "1/7 of an A100"),
+        ("NVIDIA A100-SXM4-80GB MIG 3g.40gb", 46.8 * 3 / 7, "3/7 of an A100"),
+        ("NVIDIA H100 80GB HBM3 MIG 2g.20gb", 148.35 * 2 / 7, "2/7 of an H100"),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb+me", 148.35 / 7, "1/7 of an H100"),
+        ("NVIDIA H200 MIG 7g.141gb", 148.35, "7/7 of an H200"),
+        ("NVIDIA A30 MIG 2g.12gb", 10.5, "an A10G"),  # not known, as without MIG
+    ],
+)
+def test_a_slice_of_a_gpu_has_its_share_of_the_rate(name: str, tera: float, gpu: str) -> None:
+    flops, known = gpu_flops(name)
     assert (flops / 1e12, known) == (pytest.approx(tera), gpu)
+
+
+def test_a_plan_of_one_of_each_has_no_plural() -> None:
+    config = tiny_config(max_steps=1, eval_steps=1)
+    said = profile_line("embedded", config, replace(toy_splits(), train=toy_splits().train[:1]))
+    assert "(1 training row, " in said
+    assert said.endswith(", an evaluation every step")
+    one = Capacity(2, 1, gpus_here=0)
+    assert machine_lines(one, config.model_copy(update={"gpus_per_worker": 1})) == [
+        "planned for 1 GPU; this machine has none"
+    ]
+    with pytest.raises(
+        UserError, match=r"one trial needs 1 CPU and 0 GPUs .* has 0 CPUs and 1 GPU"
+    ):
+        Capacity(0, 1).check(config)
 
 
 def test_a_more_precise_name_of_a_gpu_stands_before_the_plain_one() -> None:

@@ -231,7 +231,7 @@ def test_a_long_question_is_cut_and_answered(model: Path, predict: Predict, tmp_
     source.write_text(json.dumps(row) + "\n")
     code, error = predict(model, source)
     assert code == EXIT_DONE
-    assert "1 rows are longer than the model reads and were cut" in error
+    assert "1 row is longer than the model reads and was cut" in error
     assert written(tmp_path / "out.jsonl")[0]["cut_tokens"] > 100
     (tmp_path / "out.jsonl").unlink()
     code, error = predict(model, source, "--long-inputs", "refuse")
@@ -326,6 +326,27 @@ NOT_PLAIN: dict[str, Callable[[Path], object]] = {
     "a link to a folder": lambda place: place.symlink_to(place.parent),
     "a link out of sight": lambda place: place.symlink_to("no/where.jsonl"),
 }
+
+
+@pytest.mark.parametrize("way", ["/dev/fd", "/proc/self/fd", "a link"])
+def test_an_output_into_a_pipe_is_refused_by_its_own_name(
+    notes: Path, predict: Predict, tmp_path: Path, way: str
+) -> None:
+    reading, writing = os.pipe()
+    try:
+        place = Path(f"{way}/{writing}")
+        if way == "a link":
+            place = tmp_path / "out.jsonl"
+            place.symlink_to(f"/proc/self/fd/{writing}")
+        code, error = predict(tmp_path / "no model either", notes, output=str(place))
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert code == EXIT_BAD_INPUT
+    assert error == (
+        f"error: --output {place}: it is no plain file, and an output appears when it is whole "
+        "(allowed: a file to write)\n"
+    )
 
 
 @pytest.mark.parametrize("kind", NOT_PLAIN)

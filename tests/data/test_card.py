@@ -66,9 +66,9 @@ def test_the_printed_card_has_a_line_for_each_split_source_note_and_reason():
         "  note: a note",
         "  train: 3 rows; yes 67%, no 33%; median 3, p90 5 words; "
         "median 9, p90 12, max 13 tokens, 12.5% cut",
-        "  validation: 1 rows; no 100%, yes 0%; median 1, p90 1 words; "
+        "  validation: 1 row; no 100%, yes 0%; median 1, p90 1 words; "
         "median 9, p90 12, max 13 tokens, 12.5% cut",
-        "  test: 1 rows; yes 100%, no 0%; median 2, p90 2 words; "
+        "  test: 1 row; yes 100%, no 0%; median 2, p90 2 words; "
         "median 9, p90 12, max 13 tokens, 12.5% cut",
         "  rationale human: train 2, validation 1, test 0; median 1, p90 3 words",
         "  rationale llm: train 1, validation 0, test 0; median 3, p90 3 words",

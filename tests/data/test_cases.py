@@ -159,7 +159,7 @@ def test_case(name):
 def test_f4_a_bioasq_test_file_is_read_for_prediction():
     source = unlabelled_rows(CASES / "f4_bioasq_testset.json", "bioasq")
     assert [row.id for row in source.rows] == [f"q0500{number}" for number in range(4)]
-    assert source.notes == ("1 questions of other types are not used",)
+    assert source.notes == ("questions of other types, not used: 1",)
 
 
 def test_h1_a_long_question_is_read_cut_and_counted_or_refused_on_request():

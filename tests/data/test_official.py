@@ -68,7 +68,7 @@ def test_a_yes_no_question_of_bioasq(tmp_path):
     assert first.context == "First. Second."
     assert first.rationales == {"human": "Because of a."}
     assert (second.label, first.choices) == ("no", None)
-    assert source.notes == ("1 questions of other types are not used",)
+    assert source.notes == ("questions of other types, not used: 1",)
     assert source.assigned == {}
 
 

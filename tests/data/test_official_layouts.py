@@ -135,7 +135,7 @@ def test_rows_without_a_decision_are_left_out_and_counted(tmp_path, missing):
     only = write_json(tmp_path / "ori_pqau.json", {"99": open_row})
     with pytest.raises(UserError) as error:
         read_pubmedqa(only)
-    assert str(error.value).startswith(f"{only}: none of its 1 rows has a final_decision, as in")
+    assert str(error.value).startswith(f"{only}: none of its rows (1) has a final_decision, as in")
 
 
 def test_a_null_long_answer_is_a_missing_one(tmp_path):

@@ -44,7 +44,7 @@ def test_a_bioasq_test_file_gives_its_yes_no_questions(tmp_path):
         ("a", "Is a?", "T."),
         ("c", "Is c?", ""),
     ]
-    assert source.notes == ("1 questions of other types are not used",)
+    assert source.notes == ("questions of other types, not used: 1",)
 
 
 def test_answers_that_a_bioasq_file_gives_are_left_out(tmp_path):
@@ -63,7 +63,7 @@ def test_a_bioasq_folder_gives_each_question_once(tmp_path):
     source = unlabelled_rows(tmp_path, "bioasq")
     assert [row.id for row in source.rows] == ["a", "b"]
     assert source.notes == (
-        "1 questions of other types are not used",
+        "questions of other types, not used: 1",
         "repeats of questions, left out: 1",
         "JSON files that are not Task B's, left out: 1, info.json",
     )

@@ -53,7 +53,7 @@ from r2d_ray.search.space import SearchSpace
 from r2d_ray.search.trial import one_line
 from r2d_ray.storage import write_atomically
 from r2d_ray.study import books
-from r2d_ray.study.folder import StudyFolder
+from r2d_ray.study.folder import StudyFolder, read_info, read_trials
 from r2d_ray.study.patience import is_flat
 from r2d_ray.study.progress.events import silent
 from r2d_ray.study.settings import SearchSettings
@@ -336,6 +336,27 @@ def test_no_trials_are_added_to_a_search_that_its_patience_ended(
     )
     patient = asked.model_copy(update={"patience_trials": 5})
     SearchRun(replace(plan, settings=patient)).check_stored(folder)
+
+
+def test_a_search_that_ended_before_its_last_trial_is_extended_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a time budget, patience or a kill ends it: the flag adds its trials all the same."""
+    plan = search_plan("random", "none", patience=4)
+    folder = Session(monkeypatch).search(plan, tmp_path)
+    storage.write_json(folder.info_path, plan.info.model_dump(mode="json"))
+    ended, patient = len(read_trials(folder.root, plan.info)), {"patience_trials": None}
+    assert ended < TRIALS
+    asked = plan.settings.model_copy(update={"extend": 2, **patient})
+    run = SearchRun(replace(plan, settings=asked))
+    assert run.take_up(folder, plan.info) == ()
+    assert run.plan.settings.num_samples == TRIALS + 2
+    again = SearchRun(replace(plan, settings=asked))
+    assert again.take_up(folder, read_info(folder.root)) == (
+        f"--extend 2 adds no trials yet: {TRIALS + 2 - ended} of the {TRIALS + 2} trials that the "
+        "former --extend made it have not ended; when they have, the same command adds more",
+    )
+    assert again.plan.settings.num_samples == TRIALS + 2
 
 
 def test_the_pruner_decides_on_what_a_killed_trial_left_before_anybody_heard_of_it(

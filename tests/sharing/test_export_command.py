@@ -221,7 +221,7 @@ def test_a_model_of_the_hub_with_files_or_readers_is_not_touched(
     hub.files = {"me/old": {".gitattributes": b"", "README.md": b"old"}, "me/open": {}}
     hub.private = {"me/old": True, "me/open": False}
     assert main(["notes", "--to", "hub:me/old"]) == EXIT_BAD_INPUT
-    said = "error: --to hub:me/old: 1 files are there already (allowed: a new name)\n"
+    said = "error: --to hub:me/old: 1 file there already (allowed: a new name)\n"
     assert capsys.readouterr().err == said
     assert hub.files["me/old"]["README.md"] == b"old"
     assert main(["notes", "--to", "hub:me/open"]) == EXIT_BAD_INPUT

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import yaml
 
 from r2d_ray.errors import UserError
-from r2d_ray.storage import plain_nodes
+from r2d_ray.storage import counted, plain_nodes
 
 NULLS = ("", "~", "null", "Null", "NULL")  # unquoted: the flag is not given
 TRUTHS = {
@@ -61,7 +61,7 @@ class Entry(NamedTuple):
             if item.value == "":
                 raise self.refused("an empty value (allowed: a value, or no key)")
         if not items or (isinstance(count, int) and len(items) != count):
-            raise self.refused(f"{len(items)} values (allowed: {wanted(count)})")
+            raise self.refused(f"{counted(len(items), 'value')} (allowed: {wanted(count)})")
         return [item.value for item in items]
 
     def truth(self) -> bool:

@@ -22,6 +22,7 @@ from r2d_ray.method.prompts import (
     question_text,
 )
 from r2d_ray.method.tokens import LabelTokens, RowLabel, encode
+from r2d_ray.storage import counted
 
 SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])\s*|\s*\n\s*")  # noqa: RUF001
 """Where a sentence ends; a line break ends one too."""
@@ -69,11 +70,11 @@ def body_ids(tokenizer: PreTrainedTokenizerBase, row: Example, budget: int) -> B
     question = asked[: len(asked) - len(options)]  # tokenizers split at white space: check_join
     room = budget - len(options)
     if room < 1:
-        held = f"prefix and options ({len(options)} tokens)" if options else "the prefix"
+        held = f"prefix and options ({counted(len(options), 'token')})" if options else "the prefix"
         raise UserError(
-            f"row {row.id!r}: {held} alone are {1 - room} tokens too long for max_input_length, "
-            "which must leave the question room (allowed: shorter options, or a larger one "
-            "when training)"
+            f"row {row.id!r}: {held} alone are {counted(1 - room, 'token')} too long for "
+            "max_input_length, which must leave the question room (allowed: shorter options, or a "
+            "larger one when training)"
         )
     end = min(len(encode(tokenizer, last_sentence(row.question))), room)
     kept = question[: room - end] + question[len(question) - end :]

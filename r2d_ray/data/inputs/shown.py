@@ -12,6 +12,7 @@ from r2d_ray.data.examples import Example, Splits, pick_source
 from r2d_ray.data.lengths import plan_tokenizer
 from r2d_ray.method.prompts import EXPLAIN_PREFIX, PREDICT_PREFIX
 from r2d_ray.method.tokens import encode
+from r2d_ray.storage import counted
 
 
 def shown_row(splits: Splits, config: TrainConfig) -> list[str]:
@@ -44,8 +45,10 @@ def shown_row(splits: Splits, config: TrainConfig) -> list[str]:
     lines = [f"training row {row.id}: {_cut(row, table)}"]
     for kind, prefix, target in kinds:
         prompt = [*prefix, *table["body_ids"], tokenizer.eos_token_id]
-        lines.append(f"  {kind}, {len(prompt)} tokens: {_text(tokenizer, prompt)}")
-        lines.append(f"    target, {len(target)} tokens: {_text(tokenizer, target) or 'none'}")
+        lines.append(f"  {kind}, {counted(len(prompt), 'token')}: {_text(tokenizer, prompt)}")
+        lines.append(
+            f"    target, {counted(len(target), 'token')}: {_text(tokenizer, target) or 'none'}"
+        )
     return lines
 
 
@@ -54,7 +57,7 @@ def _cut(row: Example, table: dict[str, int]) -> str:
     context = table["cut_tokens"] - question
     if not question and not context:
         return "nothing is cut"
-    return f"cut: {context} tokens of the context, {question} of the question"
+    return f"cut: {counted(context, 'token')} of the context, {question} of the question"
 
 
 def _text(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:

@@ -70,7 +70,7 @@ def read_bioasq(path: Path) -> SourceRows:
     names = [f"{file.relative_to(path)} ({kind})" for file, kind in foreign.items()]
     others = sum(batch.others for batch in batches.values())
     counted = {
-        f"{others} questions of other types are not used": others,
+        f"questions of other types, not used: {others}": others,
         "questions that several files have, read once as the newest edition has them: "
         f"{found.again} repeats": found.again,
         f"yes/no questions without an answer, left out: {unanswered}": unanswered,
@@ -98,7 +98,7 @@ def bioasq_unlabelled(path: Path) -> SourceRows:
     others = sum(batch.others for batch in batches.values())
     again = sum(len(batch.yesno) for batch in batches.values()) - len(rows)
     counted = {
-        f"{others} questions of other types are not used": others,
+        f"questions of other types, not used: {others}": others,
         f"repeats of questions, left out: {again}": again,
         f"JSON files that are not Task B's, left out: {len(foreign)}, "
         f"{listed(str(file.relative_to(path)) for file in foreign)}": len(foreign),

@@ -114,7 +114,7 @@ def _labelled(rows: Rows, where: str) -> tuple[Rows, list[str]]:
     labelled = tuple(row for row in rows if row.label)
     if rows and not labelled:
         raise UserError(
-            f"{where}: none of its {len(rows)} rows has a final_decision, as in PQA-U "
+            f"{where}: none of its rows ({len(rows)}) has a final_decision, as in PQA-U "
             "(to train: PQA-L or PQA-A; to label these: r2d_ray.predict)"
         )
     without = len(rows) - len(labelled)

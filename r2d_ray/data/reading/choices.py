@@ -11,6 +11,7 @@ from typing import Any
 from r2d_ray.data.files import is_missing, parse_json
 from r2d_ray.data.reading.cells import text_of
 from r2d_ray.errors import UserError
+from r2d_ray.storage import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ def options_of(value: Any, where: str, column: str) -> Options:
             keys, value = value["label"], value["text"]
             if len(keys) != len(value):
                 raise UserError(
-                    f"{where}: column {column!r} has {len(value)} texts and {len(keys)} labels"
+                    f"{where}: column {column!r} has {counted(len(value), 'text')} "
+                    f"and {counted(len(keys), 'label')}"
                 )
         else:
             filled = {key: option for key, option in value.items() if not is_missing(option)}

@@ -15,7 +15,7 @@ from r2d_ray.data.reading.seen import TAG, ColumnCount, without_tags
 from r2d_ray.data.reading.targets import KEYS, RATIONALE, check_source_name, rationale_columns
 from r2d_ray.data.rows.joined import ReadRow
 from r2d_ray.errors import UserError
-from r2d_ray.storage import printable
+from r2d_ray.storage import counted, printable
 
 DISTRACTOR = re.compile(r"distractors?[-_ ]?[0-9]*", re.IGNORECASE)
 """A column of wrong options alone, as SciQ has three of."""
@@ -209,7 +209,7 @@ def shown_columns(table: Table) -> list[str]:
 def _lacking(table: Table, column: str, empty: Sequence[int]) -> str:
     """Return the error of rows without a value: the first of them, and how many there are."""
     record = table[empty[0]]
-    count = f"{len(empty)} of {len(table)} rows"
+    count = f"{len(empty)} of {counted(len(table), 'row')}"
     if has_column(record, column):
         return f"{record.where}: column {column!r} is empty, in {count} (fill it or leave them out)"
     known = printable(", ".join(list(record.values)[:COLUMNS_SHOWN]))

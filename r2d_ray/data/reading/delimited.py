@@ -13,6 +13,7 @@ from typing import cast
 
 from r2d_ray.data.files import Record, Table, left_out, opened, read_text
 from r2d_ray.errors import UserError
+from r2d_ray.storage import counted
 
 SEPARATORS = {",": "','", ";": "';'", "\t": "tab"}
 """What may separate values, and how a line of ours writes it."""
@@ -144,7 +145,9 @@ def _records(
     whole = all(name.strip() for name in header)
     for number, values in lines:
         if len(values) != width:
-            raise UserError(f"{path}:{number}: {len(values)} values, but {_said(width, separator)}")
+            raise UserError(
+                f"{path}:{number}: {counted(len(values), 'value')}, but {_said(width, separator)}"
+            )
         filled = any(map(str.strip, values))
         cells = zip(header, values, strict=True) if filled else ()
         row = dict(cells) if whole else {name: cell for name, cell in cells if name.strip()}
@@ -158,8 +161,7 @@ def separator_of(header: str) -> str:
 
 
 def _said(width: int, separator: str) -> str:
-    columns = f"{width} columns" if width > 1 else "1 column"
-    return f"the header has {columns} (separated by {SEPARATORS[separator]})"
+    return f"the header has {counted(width, 'column')} (separated by {SEPARATORS[separator]})"
 
 
 def _lines(

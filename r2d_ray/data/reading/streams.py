@@ -26,6 +26,7 @@ from r2d_ray.data.reading.delimited import Delimited, open_delimited
 from r2d_ray.data.reading.folders import split_files
 from r2d_ray.data.reading.formats import check_table_file
 from r2d_ray.data.reading.json_tables import read_json_table
+from r2d_ray.storage import counted
 
 if TYPE_CHECKING:
     import pyarrow
@@ -92,7 +93,7 @@ def open_stream(path: Path) -> RowStream:
     found, others = split_files(path)
     files = [file for members in found.values() for file in members]
     stream = _of_files(str(path), files)
-    notes = [f"{path}: {len(files)} files: {', '.join(file.name for file in files[:5])}"]
+    notes = [f"{path}: {counted(len(files), 'file')}: {', '.join(file.name for file in files[:5])}"]
     notes += [f"{path}: {file.name} is not read" for file in others]
     return RowStream(stream.name, stream.parts, stream.files, (*notes, *stream.notes))
 
