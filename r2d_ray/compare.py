@@ -20,7 +20,7 @@ from r2d_ray.cli.command import (
     run_command,
     settings_from,
 )
-from r2d_ray.errors import EXIT_DONE, EXIT_STOPPED_RESUMABLE
+from r2d_ray.errors import EXIT_DONE, EXIT_NO_USABLE_TRIAL, EXIT_STOPPED_RESUMABLE
 from r2d_ray.study.settings import CompareSettings
 
 if TYPE_CHECKING:
@@ -34,17 +34,56 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def compare_command(args: argparse.Namespace) -> int:
-    """Plan, run and print a comparison, or list the methods."""
+    """Run a comparison, or list the methods."""
     quiet_libraries()
     check_output_flags(args)
     from r2d_ray.cli import console
-    from r2d_ray.cli.fold_lines import fold_plan_lines
     from r2d_ray.cli.method_lines import method_lines
     from r2d_ray.method.variants import METHODS
 
     if args.list_methods:
         console.print_lines(method_lines(METHODS))
         return EXIT_DONE
+    asked = settings_from(args, CompareSettings)
+    if not asked.budgets:
+        return compare_at(asked, args)
+    return compare_gated(asked, args)
+
+
+def compare_gated(asked: CompareSettings, args: argparse.Namespace) -> int:
+    """Try budgets in turn until the gates are passed; a dry run plans the first."""
+    from r2d_ray.cli import console
+    from r2d_ray.cli.screen.run import for_program
+    from r2d_ray.comparison.gates import GatesNotPassed
+    from r2d_ray.comparison.plan import at_budget
+
+    for steps in asked.budgets:
+        try:
+            return compare_at(at_budget(asked, steps), args)
+        except GatesNotPassed as stopped:
+            console.say_lines(console.screen(for_program(args)), stopped.gates.lines())
+    console.say_lines(console.screen(for_program(args)), refusal(asked.budgets))
+    return EXIT_NO_USABLE_TRIAL
+
+
+def refusal(budgets: Sequence[int]) -> list[str]:
+    """Return why no arm but the judged ones was trained, and what may help."""
+    tried = ", ".join(map(str, budgets))
+    return [
+        f"not all gates were passed at {tried} steps: arms would differ in how far they got, not "
+        "in what they learn, so no other arm was trained (allowed: --budgets with more steps, "
+        "more rows, a larger or pretrained model)"
+    ]
+
+
+def compare_at(asked: CompareSettings, args: argparse.Namespace) -> int:
+    """Plan, run and print a comparison.
+
+    Raises:
+        GatesNotPassed: where it has budgets and this one is not enough.
+    """
+    from r2d_ray.cli import console
+    from r2d_ray.cli.fold_lines import fold_plan_lines
     from r2d_ray.cli.plans import arm_lines
     from r2d_ray.cli.screen.next_steps import next_lines
     from r2d_ray.cli.screen.run import for_program, print_result, run_shown
@@ -52,7 +91,6 @@ def compare_command(args: argparse.Namespace) -> int:
     from r2d_ray.comparison.run import ComparisonRun, run_comparison
     from r2d_ray.data.inputs.shown import shown_row
 
-    asked = settings_from(args, CompareSettings)
     address, capacity = find_cluster(asked, args.dry_run)
     plan = make_compare_plan(asked, capacity)
     concurrency = plan.concurrency(capacity)
@@ -70,7 +108,7 @@ def compare_command(args: argparse.Namespace) -> int:
     result = run_shown(run, plan.info.space["metric"], args)
     if result is None:
         return EXIT_STOPPED_RESUMABLE
-    lines = ["", *table_lines(result), *plan.info.on_weights]
+    lines = ["", *gate_lines(result), *table_lines(result), *plan.info.on_weights]
     folder = Path(plan.settings.storage_path) / plan.name
     print_result(result, [*lines, *next_lines(folder, asked.dataset, quiet=quiet)], args)
     return exit_code(result)
@@ -84,7 +122,23 @@ def said_first(plan: ComparePlan, trackers: Sequence[str]) -> list[str]:
     from r2d_ray.tracking.asked import tracker_lines
 
     said = [*plan.info.on_weights, *cost_lines(plan.info), *tracker_lines(trackers)]
-    return [*card_lines(plan.info.data_card), *said, *added_step_lines(plan)]
+    said += [*budget_lines(plan), *added_step_lines(plan)]
+    return [*card_lines(plan.info.data_card), *said]
+
+
+def budget_lines(plan: ComparePlan) -> list[str]:
+    """Return which budgets are tried, and what is asked at each."""
+    budgets, now = plan.settings.budgets, plan.info.config["max_steps"]
+    if not budgets:
+        return []
+    more = [str(steps) for steps in budgets[budgets.index(now) + 1 :]]
+    rest = f", else {', '.join(more)}" if more else ""
+    return [f"{now} steps of stage 2 if its gates are passed{rest}; judged on validation first"]
+
+
+def gate_lines(result: Mapping[str, Any]) -> list[str]:
+    """Return the gates that a comparison passed."""
+    return [f"gate passed: {gate['says']}" for gate in result.get("gates", ())]
 
 
 def table_lines(result: Mapping[str, Any]) -> list[str]:

@@ -7,13 +7,15 @@ again, a failed arm is run again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from r2d_ray.comparison.arms import arm_values, check_equal
 from r2d_ray.comparison.folds import fold_summary, pooled_records
+from r2d_ray.comparison.gated import gates_passed, judged
+from r2d_ray.comparison.gates import Gates
 from r2d_ray.comparison.plan import ComparePlan
 from r2d_ray.comparison.rationales import (
     RationaleScores,
@@ -22,6 +24,7 @@ from r2d_ray.comparison.rationales import (
     trivial_files,
 )
 from r2d_ray.comparison.scores import evaluate_arms, evaluation_stamp, read_all
+from r2d_ray.comparison.searcher import ArmSearcher, run_again
 from r2d_ray.comparison.summary import by_method, counts
 from r2d_ray.config import TrainConfig, may_use_hub
 from r2d_ray.data.examples import Splits, has_context
@@ -33,36 +36,13 @@ from r2d_ray.evaluation.controls.labels import label_metric
 from r2d_ray.evaluation.controls.trivial_rationales import FIRST_SENTENCE
 from r2d_ray.records import TrialRecord, write_jsonl
 from r2d_ray.search.frame import Missing, StudyRun
-from r2d_ray.search.tuner import Session, StatelessSearcher
+from r2d_ray.search.tuner import Session
 from r2d_ray.storage import write_json
-from r2d_ray.study.books import OUTCOME, Bookkeeper, ScoreCache, key_of
+from r2d_ray.study.books import Bookkeeper, ScoreCache, key_of
 from r2d_ray.study.folder import StudyFolder
 from r2d_ray.study.progress.events import PlannedTrial, ScoringEvent, Show, StudyNote, silent
 from r2d_ray.study.tested import write_rows
 from r2d_ray.tracking.trials import tests_ended
-
-
-class ArmSearcher(StatelessSearcher):
-    """Hands out the arms that are still missing, in order, and enters those that have ended."""
-
-    def __init__(self, asked: Sequence[dict[str, Any]], books: Bookkeeper) -> None:
-        objective = books.info.objective
-        super().__init__(metric=objective.metric, mode=objective.mode)
-        self.asked = list(asked)
-        self.books = books
-        self.running: dict[str, dict[str, Any]] = {}
-
-    def suggest(self, trial_id: str) -> dict[str, Any]:
-        """Return the next arm."""
-        self.running[trial_id] = self.asked.pop(0)
-        return self.running[trial_id]
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Enter the arm's record."""
-        asked = self.running.pop(trial_id)
-        self.books.ended(asked["trial"], asked["values"])
 
 
 def run_comparison(
@@ -80,6 +60,8 @@ class ComparisonRun(StudyRun[ComparePlan]):
     """A comparison, from its plan to its result."""
 
     keep_all = True  # every arm is evaluated on test
+    only: Collection[int] | None = None  # the arms to train now; None = all
+    gates: Gates | None = None  # those that were passed
 
     def configs(self) -> Iterator[tuple[str, TrainConfig]]:
         """Yield the arms' configs by what they call their data: source and fold."""
@@ -109,16 +91,31 @@ class ComparisonRun(StudyRun[ComparePlan]):
                 "data": arm.data,
             }
             for number, arm in enumerate(self.plan.arms)
-            if number not in session.books.records
+            if number not in session.books.records and (self.only is None or number in self.only)
         ]
         return Missing(ArmSearcher(asked, session.books), len(asked)) if asked else None
+
+    def train(self, session: Session, resumed: bool) -> None:
+        """Run the arms that are missing, those that the gates judge before all others.
+
+        Raises:
+            GatesNotPassed: where they are not passed.
+        """
+        if self.plan.settings.budgets:
+            self.only = judged(self.plan)
+            super().train(session, resumed)
+            if any(number not in session.books.records for number in self.only):
+                return  # stopped
+            self.gates = gates_passed(self.plan, session)
+            self.only, resumed = None, True
+        super().train(session, resumed)
 
     def finish(self, session: Session) -> dict[str, Any] | None:
         """Evaluate every arm."""
         if len(session.books.records) < len(self.plan.arms):
             return None
         prepared, books = session.prepared, session.books
-        result = finish(self.plan, session.folder, prepared, books, session.show)
+        result = finish(self.plan, session.folder, prepared, books, session.show, self.gates)
         tests_ended(session.folder, self.plan.info, session.trackers)
         return result
 
@@ -129,6 +126,7 @@ def finish(
     prepared: Mapping[str, Path],
     books: Bookkeeper,
     show: Show = silent,
+    gates: Gates | None = None,
 ) -> dict[str, Any]:
     """Evaluate every arm on validation and test, write records and result, return the result."""
     check_equal(list(books.records.values()), plan.settings.equal)
@@ -162,6 +160,8 @@ def finish(
         "same": plan.same,
     }
     result |= facts(plan)
+    if gates is not None:
+        result["gates"] = gates.values()
     if plan.folds:
         result["folds"] = fold_summary(plan, records, metric)
     write_json(folder.root / "result.json", result)
@@ -226,18 +226,3 @@ def rationale_scores(
     if has_bertscore(made):
         kept.write("rationales", key, asdict(made), trivial_files(plan, folder, made))
     return made
-
-
-def run_again(folder: StudyFolder, books: Bookkeeper) -> list[int]:
-    """Strike failed arms from the records, so that they are run again; return their numbers.
-
-    A search keeps a failed trial as tried, and may draw others; an arm has no other.
-    """
-    failed = sorted(n for n, record in books.records.items() if record.status == "failed")
-    for number in failed:
-        del books.records[number]
-    if failed:
-        write_jsonl(folder.records_path, books.records.values())
-    for number in failed:  # a driver that dies now must not leave the old reason
-        (folder.trial_dir(number) / OUTCOME).unlink(missing_ok=True)
-    return failed

@@ -6,7 +6,7 @@ what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,9 @@ def arm_evaluation(
     # An arm trained on labels only has no rationales: n/a, not 0.
     writes = arm.config.trains_rationales
     test = split == "test"
+    aligned = test or bool(plan.settings.budgets)  # gates read rationales of validation rows
     costs = costs_of(plan.info) if test else None
-    return EvaluationJob(arm.name, weights, split, writes, test, calibrated=test, costs=costs)
+    return EvaluationJob(arm.name, weights, split, writes, aligned, calibrated=test, costs=costs)
 
 
 def evaluation_key(folder: StudyFolder, number: int, job: Job) -> str:
@@ -65,8 +66,9 @@ def evaluate_arms(
     prepared: Mapping[str, Path],
     books: Bookkeeper,
     show: Show = silent,
+    splits: Sequence[str] = ("validation", "test"),
 ) -> dict[int, dict[str, Any]]:
-    """Evaluate every finished arm on both held-out splits, unless it was.
+    """Evaluate every finished arm on these held-out splits, unless it was.
 
     Returns:
         Test scores by arm number.
@@ -74,9 +76,10 @@ def evaluate_arms(
     found: dict[int, dict[str, Any]] = {}
     missing: list[tuple[int, Job]] = []
     for number, arm in enumerate(plan.arms):
-        if books.records[number].status != "done":
+        record = books.records.get(number)
+        if record is None or record.status != "done":
             continue
-        for split in ("validation", "test"):
+        for split in splits:
             wanted = arm_evaluation(plan, folder, number, split)
             job = (wanted, prepared[arm.data], arm.config)
             file = predictions_file(folder, wanted)

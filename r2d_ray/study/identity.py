@@ -16,7 +16,7 @@ from r2d_ray.data.examples import Splits
 from r2d_ray.records import StudyInfo
 from r2d_ray.study.settings import CompareSettings, SearchSettings, StudySettings
 
-MAY_CHANGE = ("extended", "max_concurrent_trials", "patience_trials", "time_budget_s")
+MAY_CHANGE = ("budgets", "extended", "max_concurrent_trials", "patience_trials", "time_budget_s")
 """Study settings that may differ on resume: none changes what a trial computes."""
 
 FORMER_NAMES = {"compare": {"seed": "split_seed"}}

@@ -206,8 +206,14 @@ class CompareSettings(StudySettings):
     """Trains every method on each of these rationales, on rows that have them all; default:
     none."""
     equal: Annotated[Literal["steps", "label-examples", "none"], Flag(COMPARISON)] = "steps"
-    """What arms have alike: steps (those of stage 1 are added to arms without one), label-examples
-    (the steps of stage 2), or none."""
+    """What all arms have alike; at steps an arm without a stage 1 gets its steps in stage 2."""
+    budgets: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...],
+        Flag(COMPARISON, "STEPS"),
+        Field(max_length=4, exclude_if=lambda budgets: not budgets),
+        Once,
+    ] = ()
+    """Steps of stage 2, tried until two methods pass the gates on validation; default: no gates."""
     space: Annotated[str | None, Flag(COMPARISON, "NAME|FILE")] = None
     """Space whose metric and fixed values apply: a name in search_spaces/ or a YAML file; default:
     the profile's, under paper the set's own."""

@@ -13,7 +13,8 @@ from r2d_ray.comparison import run as compare
 from r2d_ray.comparison import scores as arm_scores
 from r2d_ray.comparison.plan import ComparePlan, make_compare_plan
 from r2d_ray.comparison.rationales import RationaleScores, file_of
-from r2d_ray.comparison.run import finish, run_again
+from r2d_ray.comparison.run import finish
+from r2d_ray.comparison.searcher import run_again
 from r2d_ray.config import TrainConfig
 from r2d_ray.distributed import controls
 from r2d_ray.distributed.tasks import Job, predictions_file

@@ -16,7 +16,8 @@ from r2d_ray.comparison import run as module
 from r2d_ray.comparison.arms import arm_values
 from r2d_ray.comparison.plan import make_compare_plan
 from r2d_ray.comparison.rationales import RationaleScores
-from r2d_ray.comparison.run import ArmSearcher, ComparisonRun, finish
+from r2d_ray.comparison.run import ComparisonRun, finish
+from r2d_ray.comparison.searcher import ArmSearcher
 from r2d_ray.config import PROFILES, TrainConfig, build_config
 from r2d_ray.distributed.cluster import Capacity
 from r2d_ray.errors import EXIT_BAD_INPUT, EXIT_DONE, UserError
