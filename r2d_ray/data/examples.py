@@ -160,6 +160,17 @@ def pick_source(splits: Splits, wanted: str | None) -> str | None:
     return wanted
 
 
+def source_warnings(splits: Splits, wanted: str | None) -> list[str]:
+    """Return a line where the rationale source is guessed: several, none `human`, none wanted."""
+    sources = splits.rationale_sources()
+    if wanted is not None or len(sources) < 2 or "human" in sources:
+        return []
+    return [
+        f"rationales of {sources[0]} are trained on, the first by name of {', '.join(sources)} "
+        "(--rationale-source SOURCE names another)"
+    ]
+
+
 def check_splits(splits: Splits) -> None:
     """Raise UserError unless the splits can be trained and scored.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from r2d_ray.config import TrainConfig
 from r2d_ray.data.card import data_card, with_tokens
-from r2d_ray.data.examples import Splits
+from r2d_ray.data.examples import Splits, source_warnings
 from r2d_ray.records import StudyInfo
 from r2d_ray.study.settings import CompareSettings, SearchSettings, StudySettings
 
@@ -56,6 +56,9 @@ def study_info(
     lengths.check_lengths(splits, config, settings.long_inputs == "refuse")
     tokens = lengths.token_lengths(splits, config)
     warnings = lengths.length_warnings(tokens, config.max_input_length)
+    compared = isinstance(settings, CompareSettings) and settings.rationale_sources
+    if config.trains_rationales and not compared:
+        warnings += source_warnings(splits, config.rationale_source)
     card = with_tokens(data_card(splits), tokens, warnings)
     return StudyInfo(
         name=name,

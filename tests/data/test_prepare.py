@@ -15,7 +15,14 @@ from r2d_ray.config import TrainConfig
 from r2d_ray.data import prepare as module
 from r2d_ray.data.batches import Ragged
 from r2d_ray.data.encode import tokenizer_texts
-from r2d_ray.data.examples import Example, Provenance, Splits, content_hash, pick_source
+from r2d_ray.data.examples import (
+    Example,
+    Provenance,
+    Splits,
+    content_hash,
+    pick_source,
+    source_warnings,
+)
 from r2d_ray.data.inputs.bodies import body_budget, body_ids
 from r2d_ray.data.location import DataRequest
 from r2d_ray.data.prepare import WITHOUT_CONTEXT, check_join, open_prepared, prepare, prepared_key
@@ -180,6 +187,18 @@ def test_which_rationale_source_is_the_default() -> None:
     assert pick_source(with_training_rationales({"llm": "a"}, {"human": "b"}), None) == "human"
     assert pick_source(with_training_rationales({"llm": "a"}, {"gpt": "b"}), None) == "gpt"
     assert pick_source(with_training_rationales({}, {}), None) is None
+
+
+def test_a_rationale_source_that_is_guessed_is_said() -> None:
+    several = with_training_rationales({"nurse": "a", "doctor": "b"}, {"nurse": "c"})
+    assert source_warnings(several, None) == [
+        "rationales of doctor are trained on, the first by name of doctor, nurse "
+        "(--rationale-source SOURCE names another)"
+    ]
+    assert source_warnings(several, "nurse") == []
+    assert source_warnings(with_training_rationales({"llm": "a"}, {"human": "b"}), None) == []
+    assert source_warnings(with_training_rationales({"llm": "a"}, {"llm": "b"}), None) == []
+    assert source_warnings(with_training_rationales({}, {}), None) == []
     with pytest.raises(UserError, match=r"'x' is in no training row of toy \(.*: human, llm\)"):
         pick_source(toy_splits(), "x")
 
