@@ -221,9 +221,21 @@ def notes_on(
     few = [f"{g.name} ({len(g.done)})" for g in groups if len(g.done) < FEW_SEEDS]
     if few and seeds:
         notes.append(f"fewer than {FEW_SEEDS} finished seeds: {', '.join(dict.fromkeys(few))}")
-    for group in groups:
-        for score in scores:
-            have = len(group.values(score.key))
-            if 0 < have < len(group.done):
-                notes.append(f"{group.name}: {score.key} is known for {have} of its seeds only")
+    notes += [note for group in groups for note in _known_for_some(group, scores)]
     return tuple(notes)
+
+
+def _known_for_some(group: Group, scores: Iterable[Score]) -> list[str]:
+    """Return a note for each number of seeds that some scores are known for, but not for all."""
+    known: dict[int, list[str]] = {}
+    for score in scores:
+        have = len(group.values(score.key))
+        if 0 < have < len(group.done):
+            known.setdefault(have, []).append(score.key)
+    notes = []
+    for have, keys in known.items():
+        # A score stands for its parts, `bleu` for `bleu[right]`.
+        named = [key for key in keys if "[" not in key or key.partition("[")[0] not in keys]
+        verb = "is" if len(named) == 1 else "are"
+        notes.append(f"{group.name}: {', '.join(named)} {verb} known for {have} of its seeds only")
+    return notes

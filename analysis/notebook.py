@@ -7,7 +7,7 @@ import html
 import io
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -26,6 +26,7 @@ from analysis.pictures.every_picture import draw_pictures
 from analysis.pictures.style import PRINT, Picture
 from analysis.runs import Run, runs_in
 from analysis.studies import Study
+from analysis.surest import SurestError, surest_errors
 from analysis.tables.every_table import report_tables
 from analysis.tables.formats import to_html
 from analysis.tables.table import Column, Table
@@ -101,8 +102,8 @@ class Reading:
 
         Args:
             *names: Of tables and pictures of the report, where one name has both, both; or
-                `trials`, `runs`, `scores`, `predictions` and `errors`, which are made by the
-                methods of these names.
+                `trials`, `runs`, `scores`, `predictions`, `errors` and `surest_errors`, made by
+                the methods of these names.
 
         Raises:
             UserError: for a name of nothing.
@@ -116,6 +117,7 @@ class Reading:
             "scores": self.scores,
             "predictions": self.predictions,
             "errors": self.errors,
+            "surest_errors": self.surest_errors,
         }
         if name in made:
             try:
@@ -161,6 +163,19 @@ class Reading:
             tuple(Column(name, name.replace("_", " ")) for name in names),
             tuple({name: row[name] for name in names} for row in shown.to_dict("records")),
         )
+
+    def surest_errors(self, count: int = 20) -> pd.DataFrame:
+        """Return the rows that trained runs got wrong with most confidence, each row once, by id.
+
+        `wrong` of `runs` gave the row another label than gold; the rest is the surest one's answer.
+
+        Raises:
+            UserError: for a line that is no prediction, with file and line.
+        """
+        import pandas as pd
+
+        rows = [asdict(error) for error in surest_errors(self.study, count)]
+        return pd.DataFrame(rows, columns=[f.name for f in fields(SurestError)]).set_index("id")
 
     def trials(self) -> pd.DataFrame:
         """Return one row a trial: how it ended, its scores, every setting (`trials_frame`)."""

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from analysis.collapse import collapsed, same_labels
 from analysis.groups import groups_of, paired
 from analysis.page.control_words import BagOfWords, with_bag_of_words
 from analysis.page.words import Finding, Search, Setting, comparison_words, search_words
 from analysis.stats.significance import PRIMARY_METRIC, REFERENCE
 from analysis.studies import Study
 from analysis.tables.controls import BAG_OF_WORDS
+from analysis.tables.differences import NOT_TESTED
 from analysis.tables.scores import SETTINGS
 from analysis.tables.table import Number, Table
 
@@ -54,12 +56,14 @@ def _bag_of_words(study: Study, rows: Sequence[Mapping[str, Any]]) -> BagOfWords
 
 def _finding(row: Mapping[str, Any]) -> Finding:
     """Return a line of the table of differences as a finding."""
-    difference, p, detectable = row["difference"], row["p_holm"], row["detectable"]
+    difference, p, detectable = row["difference"], row.get("p_holm"), row.get("detectable")
     extras = [
         *([row["setting"]] if row["setting"] != "default" else []),
         *([f"rationales {row['source']}"] if row["source"] != "first" else []),
     ]
     name = f"{row['method']} ({', '.join(extras)})" if extras else str(row["method"])
+    if row.get("mcnemar") == NOT_TESTED:
+        return Finding(name, difference.mean, 0.0, 0.0, None, None, alike=True)
     return Finding(
         name, difference.mean, difference.low, difference.high, _mean(p), _mean(detectable)
     )
@@ -81,6 +85,7 @@ def _setting(study: Study, rows: Sequence[Mapping[str, Any]]) -> Setting:
         arms=len(planned),
         absent=len(planned) - len(done),
         untested=[group.name for group in groups if group.sampling_untested],
+        collapsed=collapsed(groups),
         points=sum(group.setting not in SETTINGS for group in groups),
     )
 
@@ -111,5 +116,6 @@ def _gain(study: Study) -> tuple[Finding | None, int]:
     found = paired(groups["best"], groups["trial 0"], PRIMARY_METRIC)
     if found is None:
         return None, 0
-    gain = Finding("best", found.estimate, found.low, found.high, None, None)
+    alike = same_labels(groups["best"], groups["trial 0"])
+    gain = Finding("best", found.estimate, found.low, found.high, None, None, alike=alike)
     return gain, len(found.per_seed)

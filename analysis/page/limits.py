@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from analysis.collapse import collapsed
 from analysis.groups import FEW_SEEDS, Group, groups_of, labels_of, notes_on
 from analysis.runs import missing_files
 from analysis.studies import Study
@@ -28,6 +29,7 @@ def limits(study: Study) -> tuple[str, ...]:
         *_of_result(study),
         *_of_data(study),
         *([study.info.random_weights] if study.info.random_weights else []),
+        *collapsed(groups),
         *_never_predicted(groups),
         "the step of every run, and of a search the trial too, was chosen on the validation split: "
         "scores there are too good, those on test are not",

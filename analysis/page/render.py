@@ -25,6 +25,7 @@ from analysis.page.predictions import RIGHT_PER_RUN, Held, browser, embedded
 from analysis.page.tables import on_page
 from analysis.pictures.style import Picture
 from analysis.studies import Study
+from analysis.surest import surest_errors
 from analysis.tables.cells import heading, is_numeric, shown
 from analysis.tables.table import Cell, Column, Number, Table
 from analysis.tables.training import place_words
@@ -33,6 +34,7 @@ from r2d_ray.errors import UserError
 MAX_BYTES = 15_000_000
 STATIC_BYTES = 1_500_000  # without Plotly: what goes by mail and into supplements
 SLACK_BYTES = 20_000  # the table of what the browser holds, and its own words
+SUREST = 8  # errors of each study that stand above the browser of predictions
 COLOURS = 64  # of a picture on a static page
 MAX_SVG_BYTES = 300_000  # a picture with more marks than this goes into the page as PNG
 
@@ -89,6 +91,7 @@ def _values(content: Content) -> dict[str, Any]:
         "limits": [(s.info.name, notes) for s in content.studies if (notes := limits(s))],
         "studies": [{"name": s.info.name, "facts": _facts(s)} for s in content.studies],
         "tables": [on_page(table) for table in content.tables],
+        "surest": [(s.info.name, surest_errors(s, SUREST)) for s in content.studies],
         "empty_tables": [
             (f"table-{table.name}", f"{table.title}: {'; '.join(table.notes)}")
             for table in content.tables

@@ -21,7 +21,7 @@ class Finding:
     """A method minus the reference on macro-F1 (0 to 1), with its 95 % interval.
 
     `p` is Holm's p-value over the family, `detectable` the smallest true difference that would be
-    found with 80 % power.
+    found with 80 % power; `alike` says that both gave every row the same label.
     """
 
     method: str
@@ -30,6 +30,7 @@ class Finding:
     high: float
     p: float | None
     detectable: float | None
+    alike: bool = False
 
     @property
     def separates(self) -> bool:
@@ -53,7 +54,8 @@ class Setting:
 
     `rows` is None without stored predictions; `seeds` are the numbers of common seeds behind the
     findings; `untested` the methods whose labels were sampled, but of whose prompts fewer than 2 %
-    had another label for it; of `arms` planned ones, `absent` failed or have not run. `points` are
+    had another label for it; `collapsed` are sentences on those that gave all rows one label or one
+    text; of `arms` planned ones, `absent` failed or have not run. `points` are
     the reference's settings of a grid.
     """
 
@@ -64,6 +66,7 @@ class Setting:
     arms: int
     absent: int = 0
     untested: Sequence[str] = ()
+    collapsed: Sequence[str] = ()
     points: int = 0
 
 
@@ -89,6 +92,7 @@ class Search:
 def comparison_words(setting: Setting, findings: Sequence[Finding]) -> list[str]:
     """Return the paragraphs on one comparison of methods."""
     words = [_verdict(setting, findings)]
+    words += [f"{'. '.join(setting.collapsed)}."] if setting.collapsed else []
     words += [_sampling(setting.untested)] if setting.untested else []
     words += [_seeds(min(setting.seeds))] if findings and min(setting.seeds) < FEW_SEEDS else []
     if setting.absent:
@@ -116,6 +120,9 @@ def search_words(search: Search) -> list[str]:
         return [f"{best} Its gain over the default setting on test is not known."]
     gain = search.gain
     change = f"{_signed(gain.estimate)} points of macro-F1 ({_interval(gain)})"
+    if gain.alike:
+        said = "On test it gives every row the label of the default setting: nothing was tested."
+        return [f"{best} {said}"]
     if gain.leaves_out_0:
         verdict = "better" if gain.estimate > 0 else "worse"
         said = f"On test it is {verdict} than the default setting: {change}."
@@ -140,16 +147,24 @@ def _verdict(setting: Setting, findings: Sequence[Finding]) -> str:
             "method, has no finished run with predictions."
         )
     apart = [finding for finding in findings if finding.separates]
-    rest = [finding for finding in findings if not finding.separates]
+    alike = [finding.method for finding in findings if finding.alike]
+    rest = [finding for finding in findings if not finding.separates and not finding.alike]
     one_run = max(setting.seeds) == 1
     start = f"{where}, with {_counted(setting.seeds)}"
     if apart:
         said = [_separation(finding, setting.reference, one_run) for finding in apart]
         parts = [f"{start}, {_listed(said, ';')}."]
+    elif not rest:
+        parts = [f"{start}, nothing was tested."]
     else:
         parts = [f"{start}, no method differs significantly from {setting.reference} on macro-F1."]
     if rest:
         parts.append(_open(rest, bool(apart)))
+    if alike:
+        parts.append(
+            f"The same label as {setting.reference} for every row, so no test against it: "
+            f"{_listed(alike, ',')}."
+        )
     return " ".join(parts)
 
 

@@ -33,9 +33,10 @@ CAPTIONS = {
     "sub_populations": "Scores by sub-population of the test set, with 95 % intervals",
     "calibration": "Calibration of the label probabilities, and outputs outside the label set",
     "confidence": "Errors on the test set by confidence: fifths of the rows from the least sure to "
-    "the surest, and sub-populations",
+    "the surest",
     "searches": "Searches: the best trial and trial 0, which has the default settings; one seed "
     "each",
+    "selection": "Which weights were selected on validation, and how much sampling they saw",
     "settings": "Settings: what was searched or set, the default, and the value used",
     "data": "Data: rows, groups that stay together, labels and rationales",
     "cost": "Cost of training",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+PAGE_LETTERS = 16  # of an axis' name on a line of the page: a phone has room for the axes
 TICK_INCHES = 0.66  # from one tick's words to the next
 
 
@@ -36,26 +37,24 @@ def parallel(study: optuna.Study, metric: str) -> Drawn:
         colour = _mixed(better)
         trace.update(x=trace.y, y=trace.x, opacity=0.9, line={"color": colour, "width": 1.6})
     page.data = lines  # Optuna's last trace is a scale of colours
+    words = [names.metric(fields[0]), *(names.field(field) for field in fields[1:])]
     end = len(fields) - 0.7
     page.layout.shapes = [
         {"type": "line", "x0": 0, "x1": 1, "y0": i, "y1": i, "line": {"color": FAINT, "width": 1}}
         for i in range(len(fields))
     ]
     page.layout.annotations = [
-        *(
-            {"x": x, "y": y, "text": text, "yshift": -9, "font": {"size": 10}}
-            for x, y, text in ticks
-        ),
-        *(
-            {"x": 0, "y": i, "text": f"<b>{name}</b>", "xanchor": "left", "yshift": 10}
-            for i, name in enumerate(fields)
-        ),
+        {"x": x, "y": y, "text": text, "yshift": -9, "font": {"size": 10}} for x, y, text in ticks
     ]
     page.update_annotations(showarrow=False)
     page.update_layout(showlegend=False, hovermode="closest")
     page.update_xaxes(range=(-0.06, 1.06), visible=False, tickmode="auto")
-    page.update_yaxes(range=(end, -0.5), visible=False)
-    return partial(_print_parallel, lines, fields, every), page_json(page, 62 * len(fields))
+    page.update_yaxes(  # names stand beside the axes: above them lines would cross them
+        range=(end, -0.5), visible=True, automargin=True, showgrid=False, zeroline=False, ticks="",
+        title=None, tickmode="array", tickvals=list(range(len(fields))), tickfont={"size": 11},
+        ticktext=[broken(name, PAGE_LETTERS).replace("\n", "<br>") for name in words],
+    )  # fmt: skip
+    return partial(_print_parallel, lines, words, every), page_json(page, 62 * len(fields))
 
 
 Tick = tuple[float, int, str]
@@ -81,16 +80,15 @@ def _mixed(share: float) -> str:
 
 
 def _print_parallel(
-    lines: Sequence[Any], fields: Sequence[str], ticks: Sequence[Tick], width: float
+    lines: Sequence[Any], words: Sequence[str], ticks: Sequence[Tick], width: float
 ) -> Figure:
     from matplotlib import rc_context
 
     ticks = _apart(ticks, TICK_INCHES / (0.7 * width))
-    words = [names.metric(fields[0]), *(names.field(field) for field in fields[1:])]
     with rc_context(PRINT):
-        figure = print_figure(0.45 * len(fields), width)
+        figure = print_figure(0.45 * len(words), width)
         axes = figure.subplots()
-        axes.hlines(range(len(fields)), 0, 1, color=GREY, linewidth=0.6)
+        axes.hlines(range(len(words)), 0, 1, color=GREY, linewidth=0.6)
         for line in lines:
             axes.plot(line.x, line.y, color=line.line.color, linewidth=1.2)
         for x, y, text in ticks:
@@ -100,8 +98,8 @@ def _print_parallel(
                 bbox={"fc": "white", "ec": "none", "pad": 0.4},
             )  # fmt: skip
         letters = max(16, int(4.5 * width))
-        axes.set_yticks(range(len(fields)), [broken(word, letters) for word in words])
-        axes.set_ylim(len(fields) - 0.6, -0.3)
+        axes.set_yticks(range(len(words)), [broken(word, letters) for word in words])
+        axes.set_ylim(len(words) - 0.6, -0.3)
         axes.set_xticks([])
         axes.tick_params(length=0, pad=24)
         axes.grid(visible=False)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from analysis.collapse import collapsed, same_labels
 from analysis.groups import Group, Score, notes_on, paired, runs_of
 from analysis.stats.intervals import Difference, t_interval
 from analysis.stats.significance import (
@@ -36,6 +37,9 @@ from analysis.tables.table import Column, Number, Table
 
 Pair = tuple[Group, Group]
 POINTS = MACRO_F1.factor
+NOT_TESTED = "not tested: the same label in every row"
+"""Said of two groups between which no test can find anything."""
+
 SECONDARY = (ACCURACY, BLEU, ROUGE_L, BERTSCORE, *MAIN[6:])
 """Metrics whose differences are described by intervals, in no family of tests."""
 
@@ -121,12 +125,17 @@ def _why_none(groups: Sequence[Group]) -> str:
 
 def difference_row(group: Group, other: Group, found: Difference, p_holm: float) -> Row:
     """Return one line of the family of tests."""
+    row = who(group) | {
+        "seeds": len(found.per_seed),
+        "difference": shown_difference(found, MACRO_F1),
+    }
+    if same_labels(group, other):
+        alike = Number(found.estimate, factor=POINTS, digits=MACRO_F1.digits)
+        return row | {"difference": alike, "mcnemar": NOT_TESTED}
     over = t_interval(found.per_seed)
     spread = Number(over.estimate, None, over.low, over.high, POINTS, 2) if over else None
     tests = exact_tests(group, other)
-    return who(group) | {
-        "seeds": len(found.per_seed),
-        "difference": shown_difference(found, MACRO_F1),
+    return row | {
         "t_interval": spread,
         "detectable": Number(minimum_detectable_difference(found.error), factor=POINTS, digits=2),
         "p_holm": Number(p_holm, digits=4),
@@ -178,7 +187,7 @@ def _difference_notes(
     found: Mapping[Pair, Difference],
     sides: Sequence[Group],
 ) -> tuple[str, ...]:
-    notes = [*notes_on(sides), *untested(sides)]
+    notes = [*notes_on(sides), *collapsed(sides), *untested(sides)]
     without = {group.study.info.name for group in groups} - {g.study.info.name for g, _ in found}
     notes += [f"{name}: no pair with stored predictions" for name in sorted(without)]
     pairs = pairs_with_reference(groups)

@@ -11,6 +11,7 @@ from analysis.tables.calibration import calibration_table
 from analysis.tables.cells import without_absent
 from analysis.tables.confidence import confidence_table
 from analysis.tables.controls import bag_of_words_table, controls_table
+from analysis.tables.cost import cost_table
 from analysis.tables.differences import differences_table, other_differences_table
 from analysis.tables.exposure import exposure_table, groundedness_table
 from analysis.tables.grids import ablation_table, sensitivity_table
@@ -26,10 +27,11 @@ from analysis.tables.scores import (
     main_table,
     published_table,
 )
+from analysis.tables.selection import selection_table
 from analysis.tables.settings import settings_table
 from analysis.tables.sub_populations import sub_populations_table
 from analysis.tables.table import Table
-from analysis.tables.training import cost_table, data_table, searches_table
+from analysis.tables.training import data_table, searches_table
 
 
 def report_tables(
@@ -70,9 +72,10 @@ def report_tables(
         calibration_table(studies, groups),
         confidence_table(groups),
         searches_table(studies),
+        selection_table(groups),
         settings_table(studies, arms),
         data_table(studies),
-        cost_table(studies, arms),
+        cost_table(studies, groups),
         published_table([value for value in known if value.dataset in here]),
     )
     return tuple(without_absent(table) for table in tables)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis.collapse import collapsed
 from analysis.groups import Group, Score, notes_on, over_seeds, with_interval
 from analysis.tables.score_rows import SEEDS, Row, nothing, score_table, who, who_columns
 from analysis.tables.table import Column, Number, Table
@@ -56,10 +57,14 @@ def exposure_table(groups: Sequence[Group]) -> Table:
         Column("read", "Label read"),
     )
     notes = (
+        *notes_on(members),
+        *collapsed(members),
         "where the prediction is right both rationales are one text and the gap is 0",
         f"label read: the 95 % interval of label following lies above 0; else {NOT_READ}",
     )
-    return Table(name, title, columns, tuple(rows), (*notes_on(members), *notes))
+    return Table(
+        name, title, columns, tuple(rows), (*notes_on(members), *collapsed(members), *notes)
+    )
 
 
 def _exposure_row(group: Group, reader: str) -> Row:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
+from analysis.collapse import collapsed
 from analysis.groups import Group, Score, notes_on, paired, runs_of
 from analysis.stats.intervals import Difference
 from analysis.stats.significance import MARGIN, PRIMARY_METRIC, Equivalence, tost
@@ -55,7 +56,8 @@ SOURCE_SCORES = (
 def alignment_table(groups: Sequence[Group]) -> Table:
     """Return whether rationales explain the prediction, above all where it is wrong."""
     title = "Does the rationale explain its own prediction? As read by an independent reader"
-    wrote = [group for group in groups if group.values("reader_consistency")]
+    read = ("reader_consistency", "reader_sufficiency")
+    wrote = [group for group in groups if any(map(group.values, read))]
     reason = "no run's rationales were read by an independent reader"
     table = score_table("alignment", title, wrote, ALIGNMENT, reason)
     if not table.rows:
@@ -64,7 +66,9 @@ def alignment_table(groups: Sequence[Group]) -> Table:
         {**row, "wrong": _wrong_rows(group)} for row, group in zip(table.rows, wrote, strict=True)
     ]
     columns = (*table.columns, Column("wrong", "Wrong predictions by seed"))
-    return replace(table, columns=columns, rows=tuple(rows))
+    return replace(
+        table, columns=columns, rows=tuple(rows), notes=(*table.notes, *collapsed(wrote))
+    )
 
 
 def _wrong_rows(group: Group) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from analysis.collapse import collapsed
 from analysis.groups import Group, Score, labels_of, notes_on, over_seeds, with_interval
 from analysis.published import PublishedValue
 from analysis.stats.significance import PRIMARY_METRIC
@@ -76,6 +77,7 @@ def main_table(groups: Sequence[Group], published: Sequence[PublishedValue]) -> 
         *notes_on(shown, MAIN),
         *no_interval(rows, PRIMARY_METRIC),
         *([READERS] if was_read else []),
+        *collapsed(shown),
         *(f"published {v.metric} of {v.method} on {v.dataset}: {v.source}" for v in used),
     ]
     columns = (*who_columns(shown), SEEDS, *columns_of(MAIN), *theirs)

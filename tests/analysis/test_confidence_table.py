@@ -36,41 +36,39 @@ def table_of(*runs: tuple[Prediction, ...]) -> Table:
     return confidence_table(groups_of(made))
 
 
-def cells(table: Table, key: str) -> list[float | None]:
-    return [cell and cell.mean for cell in (row[key] for row in table.rows)]
+PARTS = (*FIFTHS, "all")
 
 
-def test_fifths_go_from_the_least_sure_to_the_surest() -> None:
+def line(table: Table, share: str) -> list[float | None]:
+    (row,) = [row for row in table.rows if row["share"] == share]
+    return [row[part] and row[part].mean for part in PARTS]
+
+
+def test_fifths_go_from_the_least_sure_to_the_surest_and_all_rows_come_last() -> None:
     table = table_of(answered())
-    assert [row["part"] for row in table.rows] == list(FIFTHS)
-    assert [row["rows"] for row in table.rows] == [2] * 5
-    assert cells(table, "wrong") == [2, 1, 0, 0, 1]
-    assert cells(table, "right") == [0, 0.5, 1, 1, 0.5]
-    assert cells(table, "confidence") == pytest.approx([0.575, 0.675, 0.775, 0.875, 0.97])
+    assert line(table, "right") == pytest.approx([0, 0.5, 1, 1, 0.5, 0.6])
+    sure = [0.575, 0.675, 0.775, 0.875, 0.97, sum(SURE) / 10]
+    assert line(table, "mean confidence") == pytest.approx(sure)
+    assert [row["rows"] for row in table.rows] == [10, 10]
 
 
-def test_where_nothing_is_wrong_there_is_no_confidence_of_errors() -> None:
-    table = table_of(answered())
-    assert cells(table, "wrong_confidence") == [*(pytest.approx(0.575), 0.7, None, None, 0.99)]
+def test_a_model_has_two_lines_however_many_sub_populations_there_are() -> None:
+    table = table_of(answered(tags=("site=north", "site=south")))
+    assert [row["share"] for row in table.rows] == ["right", "mean confidence"]
+    headings = [column.heading for column in table.columns]
+    assert headings[-6:] == [*FIFTHS.values(), "All rows"]
 
 
 def test_seeds_have_fifths_of_their_own_and_are_averaged() -> None:
     table = table_of(answered(), answered(wrong=()))
-    assert cells(table, "wrong") == [1, 0.5, 0, 0, 0.5]
-    assert table.rows[0]["right"].sd == pytest.approx(0.5**0.5)  # of 0 and 1
+    assert line(table, "right") == pytest.approx([0.5, 0.75, 1, 1, 0.75, 0.8])
+    assert table.rows[0]["fifth_1"].sd == pytest.approx(0.5**0.5)  # of 0 and 1
     assert {row["seeds"] for row in table.rows} == {2}
 
 
-def test_rows_that_do_not_part_in_five_are_all_there_once() -> None:
-    rows = answered()[:7]
-    assert sum(row["rows"] for row in table_of(rows).rows) == 7
-    assert [row["rows"] for row in table_of(rows[:3]).rows] == [1, 1, 1], "no part without a row"
-
-
-def test_each_sub_population_has_a_line() -> None:
-    table = table_of(answered(tags=("site=north",)))
-    row = table.rows[-1]
-    assert (row["part"], row["rows"], row["wrong"].mean) == ("site=north", 2, 2)
+def test_rows_that_do_not_part_in_five_are_all_there_once_and_an_empty_fifth_is_not_0() -> None:
+    assert line(table_of(answered()[:3]), "right")[:5].count(None) == 2
+    assert line(table_of(answered(wrong=())[:7]), "right") == [1] * 6
 
 
 def test_a_method_without_probabilities_is_named_and_alone_leaves_no_table() -> None:

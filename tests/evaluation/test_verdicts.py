@@ -92,6 +92,7 @@ def test_what_is_not_there_has_no_score_rather_than_0() -> None:
     scores = scores_of([row("yes", "yes", UP)])
     unknown = {name.removeprefix("reader_") for name, value in scores.items() if value is None}
     assert unknown == {
+        "consistency",  # of one prediction
         *("agreement_on_wrong", "gold_on_wrong", "given_gold", "given_gold_on_wrong"),
         *("exposure_gap", "exposure_gap_on_wrong"),
         *("follows_swapped_label", "swap_base_rate", "label_following"),
@@ -139,9 +140,9 @@ def test_a_model_that_follows_its_label_has_no_gap_and_is_not_deaf() -> None:
     assert scores["reader_label_following"] == 1.0
 
 
-def test_a_collapsed_model_is_consistent_by_chance_alone() -> None:
+def test_a_collapsed_model_has_no_consistency_and_agrees_by_chance_alone() -> None:
     scores = scores_of(model("collapsed"))
-    assert scores["reader_consistency"] == 1.0
+    assert scores["reader_consistency"] is None
     assert scores["reader_kappa"] == 0.0
     assert scores["reader_label_following"] == 0.0
 

@@ -93,6 +93,17 @@ def share(hits: Sequence[bool]) -> float | None:
     return sum(hits) / len(hits) if hits else None
 
 
+def consistency(pairs: Sequence[tuple[str | None, str | None]]) -> float | None:
+    """Return the share of verdicts that are the prediction, 0 to 1.
+
+    None where every row has one and the same prediction: one text for all rows would agree with
+    each of them, so nothing is tested.
+    """
+    if len({predicted for _, predicted in pairs}) < 2:
+        return None
+    return share([verdict == predicted for verdict, predicted in pairs])
+
+
 def own_reading_scores(
     found: Sequence[Prediction], read: Sequence[str | None], read_gold: Sequence[str | None]
 ) -> dict[str, float | None]:
@@ -105,7 +116,7 @@ def own_reading_scores(
     """
     with_gold = [i for i, row in enumerate(found) if row.reference]
     return {
-        "consistency": share([p2 == row.label for row, p2 in zip(found, read, strict=True)]),
+        "consistency": consistency([(p2, row.label) for row, p2 in zip(found, read, strict=True)]),
         "sufficiency": share([p2 == row.gold_label for row, p2 in zip(found, read, strict=True)]),
         "gold_robustness": share([read_gold[i] == found[i].gold_label for i in with_gold]),
     }

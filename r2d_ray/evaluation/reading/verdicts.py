@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from r2d_ray.evaluation.label_metrics import candidates
-from r2d_ray.evaluation.reading.alignment import Reader, share
+from r2d_ray.evaluation.reading.alignment import Reader, consistency, share
 from r2d_ray.records import Prediction
 
 NONE = -1.0  # the verdict of a reader that cannot tell
@@ -119,7 +119,7 @@ def verdict_scores(
     agreement, on_wrong = _own(read), _own(wrong)
     given, given_on_wrong = (_given_gold(rows) if has_gold else None for rows in (read, wrong))
     scores = {
-        "consistency": agreement,
+        "consistency": consistency([(row.own, row.label) for row in read]),
         "sufficiency": share([row.own == row.gold for row in read]),
         "kappa": kappa([(row.own, row.label) for row in read]),
         "agreement_on_wrong": on_wrong,
