@@ -11,26 +11,25 @@ from collections.abc import Sequence
 from analysis.groups import Group
 from r2d_ray.records import Prediction
 
+NO_LABELS = "neither labels nor whether rationales fit them is tested"
+NO_TEXTS = "such rationales say nothing of their rows"
+
 
 def collapsed(groups: Sequence[Group]) -> tuple[str, ...]:
     """Return what must be said of groups with runs that gave all rows one label, or one text."""
-    notes = []
+    said: dict[str, list[str]] = {}
     for group in groups:
         runs = [rows for seed in group.done if len(rows := _rows(group, seed)) > 1]
         labels = [found for rows in runs if (found := _one([_label(row) for row in rows]))]
         texts = sum(_one([row.rationale for row in rows]) is not None for rows in runs)
         if labels:
-            named = ", ".join(dict.fromkeys(labels))
-            notes.append(
-                f"{group.name}{_share(len(labels), len(runs))} gave every test row one label "
-                f"({named}): neither its labels nor whether its rationales fit them is tested"
-            )
+            share, named = _share(len(labels), len(runs)), ", ".join(dict.fromkeys(labels))
+            what = f"{share} gave every test row one label ({named}): {NO_LABELS}"
+            said.setdefault(what, []).append(group.name)
         if texts:
-            notes.append(
-                f"{group.name}{_share(texts, len(runs))} wrote one text for every test row: its "
-                "rationales say nothing of their rows"
-            )
-    return tuple(notes)
+            what = f"{_share(texts, len(runs))} wrote one text for every test row: {NO_TEXTS}"
+            said.setdefault(what, []).append(group.name)
+    return tuple(f"{', '.join(dict.fromkeys(names))}{what}" for what, names in said.items())
 
 
 def same_labels(one: Group, other: Group) -> bool:
