@@ -160,11 +160,8 @@ def _verdict(setting: Setting, findings: Sequence[Finding]) -> str:
         parts = [f"{start}, no method differs significantly from {setting.reference} on macro-F1."]
     if rest:
         parts.append(_open(rest, bool(apart)))
-    if alike:
-        parts.append(
-            f"The same label as {setting.reference} for every row, so no test against it: "
-            f"{_listed(alike, ',')}."
-        )
+    said = f"The same label as {setting.reference} for every row, so no test against it"
+    parts += [f"{said}: {_listed(alike, ',')}."] if alike else []
     return " ".join(parts)
 
 
