@@ -160,8 +160,8 @@ def _verdict(setting: Setting, findings: Sequence[Finding]) -> str:
         parts = [f"{start}, no method differs significantly from {setting.reference} on macro-F1."]
     if rest:
         parts.append(_open(rest, bool(apart)))
-    said = f"The same label as {setting.reference} for every row, so no test against it"
-    parts += [f"{said}: {_listed(alike, ',')}."] if alike else []
+    same = f"The same label as {setting.reference} for every row, so no test against it"
+    parts += [f"{same}: {_listed(alike, ',')}."] if alike else []
     return " ".join(parts)
 
 
