@@ -54,13 +54,15 @@ def compare_gated(asked: CompareSettings, args: argparse.Namespace) -> int:
     """Try budgets in turn until the gates are passed; a dry run plans the first."""
     from r2d_ray.cli import console
     from r2d_ray.cli.screen.run import for_program
+    from r2d_ray.comparison.budgets import at_budget
     from r2d_ray.comparison.gates import GatesNotPassed
-    from r2d_ray.comparison.plan import at_budget
+    from r2d_ray.distributed.cluster import leave
 
     for steps in asked.budgets:
         try:
             return compare_at(at_budget(asked, steps), args)
         except GatesNotPassed as stopped:
+            leave()  # the next budget joins anew
             console.say_lines(console.screen(for_program(args)), stopped.gates.lines())
     console.say_lines(console.screen(for_program(args)), refusal(asked.budgets))
     return EXIT_NO_USABLE_TRIAL

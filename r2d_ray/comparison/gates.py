@@ -13,18 +13,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from r2d_ray.comparison.budgets import LEARNS, READS
+from r2d_ray.comparison.plan import ComparePlan
+from r2d_ray.comparison.scores import arm_evaluation, evaluate_arms
 from r2d_ray.config import GATE_CEILING_GAP, GATE_FOLLOWING
 from r2d_ray.data.examples import Example, Splits
 from r2d_ray.data.samples.dealing import AMBIGUOUS
+from r2d_ray.distributed.tasks import predictions_file
 from r2d_ray.evaluation.controls.bag_of_words import bags_of_words, not_applicable
 from r2d_ray.evaluation.controls.labels import label_metric
 from r2d_ray.evaluation.reading.alignment import exact_reader
 from r2d_ray.evaluation.reading.verdicts import Read, read_rows
-from r2d_ray.records import Prediction
-
-LEARNS, READS = ("sft", "stage1_sft"), "teacher_forcing"
-"""The methods whose first seeds are judged: labels are learnt (by the first of these that is
-compared), labels are read."""
+from r2d_ray.records import Prediction, read_jsonl
+from r2d_ray.search.tuner import Session
+from r2d_ray.study.progress.events import StudyNote
 
 Z_95 = 1.959963984540054  # two-sided 95 % of a normal distribution
 
@@ -180,3 +182,41 @@ def following_gate(read: Sequence[Read], found: Sequence[Prediction]) -> Gate:
         f"(asked: {100 * GATE_FOLLOWING:g} points more)"
     )
     return Gate("label read", says, bool(rows) and follows - base >= GATE_FOLLOWING)
+
+
+def judged(plan: ComparePlan) -> list[int]:
+    """Return the numbers of the arms that the gates judge: the first seed of two methods."""
+    names = [arm.method for arm in plan.arms]
+    learns = next(name for name in LEARNS if name in names)
+    return [names.index(learns), names.index(READS)]
+
+
+def gates_of(plan: ComparePlan, session: Session) -> Gates:
+    """Evaluate the judged arms on validation, unless they were, and return the gates."""
+    folder, books = session.folder, session.books
+    for number in judged(plan):
+        record = books.records[number]
+        if record.status != "done":
+            says = f"{plan.arms[number].name} failed: {record.reason}"
+            return Gates(plan.info.config["max_steps"], (Gate("trained", says, passed=False),))
+    evaluate_arms(plan, folder, session.prepared, books, session.show, ("validation",))
+    files = (
+        predictions_file(folder, arm_evaluation(plan, folder, number, "validation"))
+        for number in judged(plan)
+    )
+    learns, reads = (list(read_jsonl(file, Prediction)) for file in files)
+    return judge(plan.splits, learns, reads, plan.info.config["max_steps"])
+
+
+def gates_passed(plan: ComparePlan, session: Session) -> Gates:
+    """Judge the gates, show them and return them.
+
+    Raises:
+        GatesNotPassed: where some are not passed.
+    """
+    gates = gates_of(plan, session)
+    for line in gates.lines():
+        session.show(StudyNote(line))
+    if not gates.passed:
+        raise GatesNotPassed(gates)
+    return gates

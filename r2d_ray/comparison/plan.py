@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from r2d_ray.comparison.arms import Arm, base_values, check_plan, make_arms
-from r2d_ray.comparison.gates import LEARNS, READS
+from r2d_ray.comparison.budgets import check_budgets
 from r2d_ray.comparison.grid import DEFAULT_SETTING, check_grid, method_grid
 from r2d_ray.comparison.rows import read_folds, with_every_source
 from r2d_ray.comparison.tuned import Ground, tuned_values
@@ -23,7 +23,6 @@ from r2d_ray.search.budget import fitted_values, profile_values, stored_profile
 from r2d_ray.search.checks import check_data, model_fields, with_model
 from r2d_ray.search.plan import default_space, read_data
 from r2d_ray.search.space import SearchSpace, load_search_space
-from r2d_ray.study.asked import flag_of
 from r2d_ray.study.identity import study_info
 from r2d_ray.study.place import check_name
 from r2d_ray.study.settings import CompareSettings
@@ -192,34 +191,6 @@ def _plan(settings: CompareSettings, capacity: Capacity) -> ComparePlan:
     info = study_info(settings, splits, config, name=name, method="compare", space=said)
     info = with_costs(info, settings.costs, splits, [arm.config for arm in arms])
     return ComparePlan(settings, splits, tuple(arms), name, info, same, folds)
-
-
-def check_budgets(settings: CompareSettings) -> None:
-    """Raise UserError where budgets are to be tried and the gates cannot be judged."""
-    if not settings.budgets:
-        return
-    if READS not in settings.methods or not set(LEARNS) & set(settings.methods):
-        raise UserError(
-            f"--methods {' '.join(settings.methods)} with --budgets: the gates judge "
-            f"{' or '.join(LEARNS)}, and {READS} (allowed: --methods with both)"
-        )
-    for flag in ("folds", "grid", "tuned_from", "rationale_sources"):
-        if getattr(settings, flag):
-            raise UserError(f"{flag_of(flag)} with --budgets (allowed: one of the two)")
-
-
-def at_budget(settings: CompareSettings, steps: int) -> CompareSettings:
-    """Return the settings with this many steps of stage 2.
-
-    Raises:
-        UserError: if the steps are set beside the budgets.
-    """
-    if "max_steps" in settings.overrides:
-        raise UserError(
-            f"--set max_steps={settings.overrides['max_steps']} with --budgets "
-            "(allowed: one of the two)"
-        )
-    return settings.model_copy(update={"overrides": {**settings.overrides, "max_steps": steps}})
 
 
 def compared_space(space: SearchSpace, arms: Sequence[Arm], chosen: Settings) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from typing import Any
 
 from r2d_ray.comparison.arms import arm_values, check_equal
 from r2d_ray.comparison.folds import fold_summary, pooled_records
-from r2d_ray.comparison.gated import gates_passed, judged
-from r2d_ray.comparison.gates import Gates
+from r2d_ray.comparison.gates import Gates, gates_passed, judged
 from r2d_ray.comparison.plan import ComparePlan
 from r2d_ray.comparison.rationales import (
     RationaleScores,
@@ -132,8 +131,7 @@ def finish(
     check_equal(list(books.records.values()), plan.settings.equal)
     write_rows(folder, replace(plan.splits, test=plan.tested))
     scores = evaluate_arms(plan, folder, prepared, books, show)
-    # Folds are scored together: see `pooled`.
-    show(ScoringEvent("rationales", 0, 1))
+    show(ScoringEvent("rationales", 0, 1))  # over folds together: see `pooled_records`
     rationales = RationaleScores() if plan.folds else rationale_scores(plan, folder, sorted(scores))
     for number, more in rationales.arms.items():
         scores[number] |= more
@@ -159,9 +157,7 @@ def finish(
         "signatures": rationales.signatures,
         "same": plan.same,
     }
-    result |= facts(plan)
-    if gates is not None:
-        result["gates"] = gates.values()
+    result |= facts(plan) | ({"gates": gates.values()} if gates else {})
     if plan.folds:
         result["folds"] = fold_summary(plan, records, metric)
     write_json(folder.root / "result.json", result)

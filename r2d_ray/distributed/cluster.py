@@ -110,6 +110,13 @@ def keep_token_private(token: Path) -> None:
     token.chmod(0o600)
 
 
+def leave() -> None:
+    """Leave the cluster, and end it where it is our own."""
+    import ray
+
+    ray.shutdown()
+
+
 def connect(address: str | None, capacity: Capacity) -> None:
     """Join the cluster at the address, or start one of our own on loopback.
 

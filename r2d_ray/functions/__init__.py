@@ -92,6 +92,8 @@ def run_comparison(
         from r2d_ray.comparison import run
         from r2d_ray.comparison.plan import make_compare_plan
 
+        if asked.budgets:
+            raise UserError("budgets: the command tries them (allowed: overrides, as max_steps=N)")
         plan = make_compare_plan(asked, capacity)
         concurrency = plan.concurrency(capacity)
         with _shown(progress) as show:

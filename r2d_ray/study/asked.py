@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 DATA, TRAINING, SEARCH = "data", "model and training", "search"
 COMPARISON, STUDY, CLUSTER = "comparison", "study", "cluster"
@@ -53,6 +53,13 @@ class Asked(BaseModel):
     def given(self) -> dict[str, Any]:
         """Return the values that were given, without the defaults."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+Budgets = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...],
+    *(Flag(COMPARISON, "STEPS"), Field(max_length=4, exclude_if=lambda found: not found), Once),
+]
+"""Steps of stage 2, each budget once, at most four: three larger ones after the first."""
 
 
 def flag_of(name: str) -> str:

@@ -22,6 +22,7 @@ from r2d_ray.study.asked import (
     STUDY,
     TRAINING,
     Asked,
+    Budgets,
     Flag,
     Once,
     flag_in,
@@ -195,24 +196,16 @@ class CompareSettings(StudySettings):
     folds: Annotated[
         int | None, Flag(COMPARISON), Field(ge=2, le=1000, exclude_if=lambda folds: folds is None)
     ] = None
-    """Tests every row once: trains each arm on every one of K grouped, stratified folds; default:
-    none, one split."""
+    """Tests every row once: trains each arm on each of K grouped folds; default: one split."""
     tuned_from: Annotated[Names, Flag(COMPARISON, "DIR"), NOT_STORED] = ()
     """Searches whose best trials become arms as well, named METHOD-tuned; default: none."""
     grid: Annotated[str | None, Flag(COMPARISON, "NAME|FILE"), NOT_STORED] = None
-    """Makes every point of a space of choices an arm: ablation, sensitivity, or a YAML file;
-    default: none."""
+    """Makes each point of a space (ablation, sensitivity, FILE) an arm; default: none."""
     rationale_sources: Annotated[Names, Flag(COMPARISON, "SOURCE"), Once] = ()
-    """Trains every method on each of these rationales, on rows that have them all; default:
-    none."""
+    """Trains methods on each of these rationales, on rows that have them all; default: none."""
     equal: Annotated[Literal["steps", "label-examples", "none"], Flag(COMPARISON)] = "steps"
     """What all arms have alike; at steps an arm without a stage 1 gets its steps in stage 2."""
-    budgets: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...],
-        Flag(COMPARISON, "STEPS"),
-        Field(max_length=4, exclude_if=lambda budgets: not budgets),
-        Once,
-    ] = ()
+    budgets: Budgets = ()
     """Steps of stage 2, tried until two methods pass the gates on validation; default: no gates."""
     space: Annotated[str | None, Flag(COMPARISON, "NAME|FILE")] = None
     """Space whose metric and fixed values apply: a name in search_spaces/ or a YAML file; default:

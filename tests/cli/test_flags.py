@@ -50,7 +50,7 @@ def values_of(action: argparse.Action) -> list[str]:
     if action.dest == "deepspeed_config":
         return ["zero.json"]
     shown = str(action.metavar)
-    word = {"N": "9", "X": "0.5", "P": "0.5", "S": "9"}.get(shown, "b")
+    word = {"N": "9", "STEPS": "9", "X": "0.5", "P": "0.5", "S": "9"}.get(shown, "b")
     if shown.startswith("{"):
         word = shown.strip("{}").split(",")[-1]  # the default of none
     if isinstance(action.metavar, tuple):

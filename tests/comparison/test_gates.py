@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 from test_comparison_run import settings
 
-from r2d_ray.comparison.gated import judged
+from r2d_ray.comparison.budgets import at_budget
 from r2d_ray.comparison.gates import (
     Gates,
     accuracy,
     difference_interval,
     following_gate,
     judge,
+    judged,
     own_verdicts,
 )
-from r2d_ray.comparison.plan import at_budget, make_compare_plan
+from r2d_ray.comparison.plan import make_compare_plan
 from r2d_ray.data.examples import Example, Splits
 from r2d_ray.data.location import DataRequest
 from r2d_ray.data.samples.triage_rationales import DISPOSITION_ADVICE
