@@ -93,7 +93,7 @@ def run_comparison(
         from r2d_ray.comparison.plan import make_compare_plan
 
         if asked.budgets:
-            raise UserError("budgets: the command tries them (allowed: overrides, as max_steps=N)")
+            raise UserError("budgets: only the command tries them (allowed: max_steps=STEPS)")
         plan = make_compare_plan(asked, capacity)
         concurrency = plan.concurrency(capacity)
         with _shown(progress) as show:

@@ -11,6 +11,7 @@ from test_comparison_run import settings
 
 from r2d_ray.comparison import run as compare
 from r2d_ray.comparison import scores as arm_scores
+from r2d_ray.comparison import searcher
 from r2d_ray.comparison.plan import ComparePlan, make_compare_plan
 from r2d_ray.comparison.rationales import RationaleScores, file_of
 from r2d_ray.comparison.run import finish
@@ -234,7 +235,7 @@ def test_a_kill_while_failed_arms_are_struck_strikes_them_the_next_time(
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(compare, "write_jsonl", die)
+        patch.setattr(searcher, "write_jsonl", die)
         with pytest.raises(KilledError):
             run_again(folder, Bookkeeper(folder, plan.info, keep_all=True))
     assert run_again(folder, Bookkeeper(folder, plan.info, keep_all=True)) == [1, 3]
