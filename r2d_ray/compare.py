@@ -61,9 +61,8 @@ def compare_gated(asked: CompareSettings, args: argparse.Namespace) -> int:
     for steps in asked.budgets:
         try:
             return compare_at(at_budget(asked, steps), args)
-        except GatesNotPassed as stopped:
+        except GatesNotPassed:  # the run has said which
             leave()  # the next budget joins anew
-            console.say_lines(console.screen(for_program(args)), stopped.gates.lines())
     console.say_lines(console.screen(for_program(args)), refusal(asked.budgets))
     return EXIT_NO_USABLE_TRIAL
 
